@@ -1,0 +1,63 @@
+//! The commands, one file a group. Each reads its arguments first, so that a mistyped one costs no passphrase,
+//! then opens the book, calls it once or twice, and gives back what to say.
+
+pub mod allergy;
+pub mod backup;
+pub mod completions;
+pub mod condition;
+pub mod correct;
+pub mod desk;
+pub mod digest;
+pub mod dispense;
+pub mod export;
+pub mod findings;
+pub mod immunization;
+pub mod import;
+pub mod ingest;
+pub mod init;
+pub mod log;
+pub mod note;
+pub mod observe;
+pub mod passphrase;
+pub mod patient;
+pub mod rebuild;
+pub mod restore;
+pub mod status;
+pub mod stock;
+pub mod verify;
+
+use crate::args::Command;
+use crate::context::{Answer, Context};
+
+/// Runs a command.
+///
+/// # Errors
+/// Whatever the command fails with.
+pub fn run(command: Command, context: &mut Context) -> Answer {
+    match command {
+        Command::Init(args) => init::run(args, context),
+        Command::Status(args) => status::run(args, context),
+        Command::Patient(args) => patient::run(args, context),
+        Command::Allergy(args) => allergy::run(args, context),
+        Command::Observe(args) => observe::run(&args, context),
+        Command::Condition(args) => condition::run(args, context),
+        Command::Immunization(args) => immunization::run(args, context),
+        Command::Note(args) => note::run(&args, context),
+        Command::Correct(args) => correct::run(&args, context),
+        Command::Stock(args) => stock::run(args, context),
+        Command::Dispense(args) => dispense::run(args, context),
+        Command::Findings(args) => findings::run(args, context),
+        Command::Desk(args) => desk::run(args, context),
+        Command::Import(args) => import::run(args, context),
+        Command::Export(args) => export::run(args, context),
+        Command::Log(args) => log::run(&args, context),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Digest(args) => digest::run(args, context),
+        Command::Rebuild(args) => rebuild::run(args, context),
+        Command::Ingest(args) => ingest::run(&args, context),
+        Command::Backup(args) => backup::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
+        Command::Passphrase(args) => passphrase::run(&args, context),
+        Command::Completions(args) => Ok(completions::run(&args)),
+    }
+}

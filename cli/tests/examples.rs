@@ -1,0 +1,289 @@
+//! Every example in the help texts runs, in order, on one fresh book; and the keys of every answer are those
+//! that `docs/cli.md` lists.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Desk, PASSPHRASE};
+use serde_json::Value;
+
+/// One example with the words of its command.
+struct Example {
+    command: String,
+    line: String,
+}
+
+/// The examples of a command and of all beneath it, in the order of the help.
+fn examples(desk: &Desk, words: &[String], found: &mut Vec<Example>) {
+    let mut args: Vec<&str> = words.iter().map(String::as_str).collect();
+    args.push("--help");
+    let help = desk.ok(&args).stdout;
+    let own: Vec<String> = lines_of_examples(&help);
+    let beneath = commands(&help);
+    assert!(!own.is_empty() || !beneath.is_empty(), "`{}` has no example", words.join(" "));
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "`{}` has long lines", words.join(" "));
+    let command = words.join(" ");
+    found.extend(own.into_iter().map(|line| Example { command: command.clone(), line }));
+    for name in beneath {
+        examples(desk, &[words, &[name]].concat(), found);
+    }
+}
+
+/// The lines below `Example:` or `Examples:`, those that end in a backslash joined.
+fn lines_of_examples(help: &str) -> Vec<String> {
+    let below = help.split_once("\nExample:\n").or_else(|| help.split_once("\nExamples:\n"));
+    let Some((_, below)) = below else { return Vec::new() };
+    let joined = below.replace("\\\n", " ");
+    joined.lines().map(str::trim).filter(|l| l.starts_with("daybook ")).map(str::to_owned).collect()
+}
+
+fn commands(help: &str) -> Vec<String> {
+    let Some((_, below)) = help.split_once("\nCommands:\n") else { return Vec::new() };
+    let lines = below.lines().take_while(|line| !line.is_empty());
+    let names =
+        lines.filter(|l| l.starts_with("  ") && !l.starts_with("   ")).filter_map(|l| l.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+/// Splits as a shell does, as far as the examples need it.
+fn words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut begun) = (Vec::new(), String::new(), false, false);
+    for character in line.chars() {
+        match character {
+            '"' => (quoted, begun) = (!quoted, true),
+            c if c.is_whitespace() && !quoted => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                }
+                begun = false;
+            }
+            c => {
+                word.push(c);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+/// What earlier examples wrote: the entries of each command in order, and the first finding.
+#[derive(Default)]
+struct Written {
+    entries: BTreeMap<String, Vec<String>>,
+    finding: Option<String>,
+}
+
+impl Written {
+    fn note(&mut self, command: &str, answer: &Value) {
+        if let Some(entry) = answer.pointer("/entries/0").and_then(Value::as_str) {
+            self.entries.entry(command.to_owned()).or_default().push(entry.to_owned());
+        }
+        if command == "findings" && self.finding.is_none() {
+            self.finding = answer.pointer("/findings/0/id").and_then(Value::as_str).map(|id| id[..8].to_owned());
+        }
+    }
+
+    fn of(&self, command: &str, last: bool) -> &str {
+        let entries = self.entries.get(command);
+        entries.and_then(|e| if last { e.last() } else { e.first() }).map_or("none", String::as_str)
+    }
+
+    /// The example with codes of this book in place of the printed ones.
+    fn fill(&self, example: &Example) -> String {
+        let from = match example.command.as_str() {
+            "patient history" => "patient edit",
+            "allergy refute" => "allergy add",
+            "dispense reverse" => "dispense",
+            "correct" if example.line.contains("--value") => "observe",
+            "correct" if example.line.contains("--text") => "note",
+            "correct" => "condition add",
+            _ => "",
+        };
+        let mut line = example.line.clone();
+        if line.contains("7FK2Q-12") {
+            line = line.replace("7FK2Q-12", self.of(from, example.command == "dispense reverse"));
+        }
+        if line.contains("3fa94c01") {
+            line = line.replace("3fa94c01", self.finding.as_deref().unwrap_or("none"));
+        }
+        line
+    }
+}
+
+#[test]
+fn every_example_runs_and_answers_with_the_documented_keys() {
+    let desk = Desk::empty();
+    let mut found = Vec::new();
+    examples(&desk, &[], &mut found);
+    assert!(found.len() > 40, "{}", found.len());
+    std::fs::write(desk.path().join("new.txt"), format!("{PASSPHRASE}\n")).unwrap();
+    std::fs::write(desk.path().join("patients.ndjson"), PATIENTS).unwrap();
+    let documented = Documented::read();
+    let (mut written, mut answered, mut failed) = (Written::default(), BTreeSet::new(), Vec::new());
+    for example in &found {
+        let line = written.fill(example);
+        let words = words(&line);
+        let mut args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
+        let pipes = example.command.starts_with("export") && !line.contains("--to") && !line.contains("export fhir");
+        if !pipes {
+            args.insert(0, "--json");
+        }
+        let said = desk.run(&args);
+        if said.code != 0 {
+            failed.push(format!("{line}\n{}", said.shown()));
+        } else if !pipes {
+            let last = said.stdout.lines().last().unwrap_or("{}");
+            let answer: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{line}: {last}"));
+            written.note(&example.command, &answer);
+            answered.insert(example.command.clone());
+            failed
+                .extend(documented.differences(&example.command, &answer).into_iter().map(|d| format!("{line}: {d}")));
+        }
+    }
+    failed.extend(what_no_example_shows(&desk, &documented));
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+    let unseen: Vec<&String> = documented.types.keys().filter(|t| !documented.seen.borrow().contains(*t)).collect();
+    // A record shows no resolutions (findings do), and one device alone never waits for entries of another.
+    assert_eq!(unseen, ["Said: resolution", "Waiting"], "types in docs/cli.md that no answer showed");
+    let listed: BTreeSet<String> = documented.commands.keys().cloned().collect();
+    assert_eq!(listed, answered, "commands listed in docs/cli.md and commands that answered");
+}
+
+/// Runs what shows the rest of the documented types, and gives the differences.
+fn what_no_example_shows(desk: &Desk, documented: &Documented) -> Vec<String> {
+    let mut failed = Vec::new();
+    let mut check = |name: &str, specs: &[&str], args: &[&str]| {
+        let said = desk.run(&[&["--json"], args].concat());
+        let answer: Value = serde_json::from_str(said.stdout.lines().last().unwrap_or("{}")).unwrap();
+        let mut specs: Vec<String> = specs.iter().map(|s| (*s).to_owned()).collect();
+        specs.extend(documented.commands.get(name).cloned().unwrap_or_default());
+        specs.push("exercise".to_owned());
+        documented.object(name, &specs, &answer, &mut failed);
+    };
+    check("findings", &[], &["findings", "--all"]);
+    check("patient add", &[], &["patient", "add", "--tag", "T-2001", "--identifier", "urn:a|4711"]);
+    check("patient add", &[], &["patient", "add", "--tag", "T-2002", "--identifier", "urn:b|4711"]);
+    check("ambiguity", &["candidates: [Patient]"], &["patient", "show", "4711"]);
+    for args in [["smoker", "yes"], ["consciousness", "alert"], ["ward", "urn:ward|3|Ward 3"]] {
+        check("observe", &[], &["observe", "T-2001", args[0], args[1]]);
+    }
+    let dispense = ["dispense", "T-2001", "ibuprofen 200 MG Oral Tablet", "--quantity", "10 tablet", "--to", "T-2002"];
+    check("dispense", &[], &dispense);
+    check("dispense", &[], &["dispense", "T-2002", "aspirin", "--quantity", "1 tablet", "--to", "Somebody Else"]);
+    check("warning", &["warnings: [Warning]"], &dispense);
+    check("patient show", &[], &["patient", "show", "T-2001"]);
+    std::fs::write(desk.path().join("bad.ndjson"), "not json\n").unwrap();
+    check("import fhir", &[], &["import", "fhir", "bad.ndjson", "--source", "urn:ehr"]);
+    failed
+}
+
+/// The tables of keys in `docs/cli.md`: rows of a command or type, and key specifications in code spans:
+/// `key`, `key: Type`, `key: Type?`, `key: [Type]`. A type may have several forms: `Said: allergy`.
+struct Documented {
+    commands: BTreeMap<String, Vec<String>>,
+    types: BTreeMap<String, Vec<String>>,
+    /// Types that an answer showed.
+    seen: RefCell<BTreeSet<String>>,
+}
+
+impl Documented {
+    fn read() -> Self {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cli.md")).unwrap();
+        let table = |heading: &str| {
+            let below = page.split_once(heading).unwrap_or_else(|| panic!("{heading}")).1;
+            let rows = below.lines().skip_while(|l| !l.starts_with("| `")).take_while(|l| l.starts_with("| "));
+            rows.map(|row| {
+                let mut cells = row.trim_matches('|').split(" | ");
+                let name = cells.next().unwrap().trim().trim_matches('`').to_owned();
+                let spans = cells.next().unwrap_or_default().split('`').skip(1).step_by(2);
+                (name, spans.map(str::to_owned).collect())
+            })
+            .collect()
+        };
+        Self { commands: table("### Keys of each answer"), types: table("### Types"), seen: RefCell::default() }
+    }
+
+    fn differences(&self, command: &str, answer: &Value) -> Vec<String> {
+        let Some(specs) = self.commands.get(command) else {
+            return vec![format!("`{command}` is not listed in docs/cli.md")];
+        };
+        let mut specs = specs.clone();
+        specs.push("exercise".to_owned());
+        let mut said = Vec::new();
+        self.object(command, &specs, answer, &mut said);
+        said
+    }
+
+    fn object(&self, place: &str, specs: &[String], value: &Value, said: &mut Vec<String>) {
+        let Some(object) = value.as_object() else {
+            said.push(format!("{place} is no object"));
+            return;
+        };
+        let specs: BTreeMap<&str, &str> = specs.iter().map(|s| s.split_once(": ").unwrap_or((s, ""))).collect();
+        let (listed, there): (BTreeSet<&str>, BTreeSet<&str>) =
+            (specs.keys().copied().collect(), object.keys().map(String::as_str).collect());
+        for key in listed.symmetric_difference(&there) {
+            let which = if listed.contains(key) { "missing" } else { "not documented" };
+            said.push(format!("{place}.{key} is {which}"));
+        }
+        for (key, kind) in specs {
+            if let Some(value) = object.get(key) {
+                self.value(&format!("{place}.{key}"), kind, value, said);
+            }
+        }
+    }
+
+    fn value(&self, place: &str, kind: &str, value: &Value, said: &mut Vec<String>) {
+        let (kind, optional) = kind.strip_suffix('?').map_or((kind, false), |k| (k, true));
+        if value.is_null() && optional {
+            return;
+        }
+        if let Some(kind) = kind.strip_prefix('[').and_then(|k| k.strip_suffix(']')) {
+            match value.as_array() {
+                Some(items) => items.iter().for_each(|item| self.value(place, kind, item, said)),
+                None => said.push(format!("{place} is no list")),
+            }
+            return;
+        }
+        match kind {
+            "" | "text" => {
+                if value.is_object() || value.is_array() {
+                    said.push(format!("{place} is no simple value"));
+                }
+            }
+            "map" => {}
+            _ => self.of_type(place, kind, value, said),
+        }
+    }
+
+    /// One of the forms of the type must fit.
+    fn of_type(&self, place: &str, kind: &str, value: &Value, said: &mut Vec<String>) {
+        let form = format!("{kind}: ");
+        let forms = self.types.iter().filter(|(name, _)| *name == kind || name.starts_with(&form));
+        let mut told = Vec::new();
+        for (name, specs) in forms {
+            let mut differences = Vec::new();
+            self.object(place, specs, value, &mut differences);
+            if differences.is_empty() {
+                self.seen.borrow_mut().insert(name.clone());
+                return;
+            }
+            if told.is_empty() || differences.len() < told.len() {
+                told = differences;
+            }
+        }
+        said.push(format!("{place} is no {kind}"));
+        said.extend(told);
+    }
+}
+
+/// What `import fhir` takes in.
+const PATIENTS: &str = r#"{"resourceType":"Patient","id":"a1","name":[{"family":"Lindqvist","given":["Ebba"]}],"gender":"female","birthDate":"1972-04"}
+{"resourceType":"Patient","id":"a2","name":[{"text":"王小明"}],"gender":"male","birthDate":"1990"}
+"#;

@@ -1,0 +1,43 @@
+//! A book of a member, filled by the way that sync will use.
+
+use daybook_core::daybook::Daybook;
+use daybook_core::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
+use daybook_tests::host::SeededHost;
+use daybook_tests::world::World;
+use std::path::Path;
+
+/// Runs that one commit takes in: together at most 4,096 entries.
+pub const RUNS_PER_COMMIT: usize = ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX;
+
+/// A new book of the first author, which knows the control log and nothing else.
+pub fn empty(world: &World, folder: &Path) -> Daybook {
+    let member = world.membership(&world.authors[0].device);
+    let host = Box::new(SeededHost::new(77));
+    let mut book = Daybook::join(folder, b"a passphrase of the benchmark", &member, host).expect("a new book");
+    let taken = book.take_runs(&world.control_runs()).expect("the control log");
+    assert!(taken.refused.is_empty(), "{taken:?}");
+    book
+}
+
+/// Takes in all runs and posts them.
+pub fn fill<'r>(book: &mut Daybook, runs: impl Iterator<Item = &'r Vec<u8>>) -> u64 {
+    let mut batch = Vec::with_capacity(RUNS_PER_COMMIT);
+    let mut new = 0;
+    for run in runs {
+        batch.push(run.clone());
+        if batch.len() == RUNS_PER_COMMIT {
+            new += take(book, &batch);
+            batch.clear();
+        }
+    }
+    new += take(book, &batch);
+    book.post_all().expect("posted");
+    new
+}
+
+/// Takes in a batch of runs, none of which is refused.
+pub fn take(book: &mut Daybook, batch: &[Vec<u8>]) -> u64 {
+    let taken = book.take_runs(batch).expect("taken in");
+    assert!(taken.refused.is_empty(), "{taken:?}");
+    taken.new
+}

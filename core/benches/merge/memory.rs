@@ -1,0 +1,103 @@
+//! Peak memory of a process that takes a workload in from a file and nothing else.
+
+use super::measure::{bytes_in, forget_peak, peak_memory, took};
+use super::{Options, book};
+use daybook_core::roster::Role;
+use daybook_tests::workload::{self, Workload};
+use daybook_tests::world::World;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::Path;
+use std::process::Command;
+
+/// Names the file for the child.
+const CHILD: &str = "DAYBOOK_BENCH_CHILD";
+const MIB: f64 = 1_048_576.0;
+
+pub fn measure(options: &Options) -> Value {
+    let sizes: &[usize] = if options.full { &[100_000, 1_000_000] } else { &[100_000] };
+    let mut results = Vec::new();
+    for size in sizes {
+        let size = if options.full { *size } else { options.entries };
+        let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
+        let file = folder.path().join("runs");
+        write(&file, size);
+        let program = std::env::current_exe().expect("this program");
+        let output = Command::new(program).env(CHILD, &file).output().expect("a child");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let child: Value = serde_json::from_str(said.lines().last().unwrap_or_default())
+            .unwrap_or_else(|_| panic!("the child failed: {said} {}", String::from_utf8_lossy(&output.stderr)));
+        let figure = |name: &str| child[name].as_f64().unwrap_or(f64::NAN);
+        options.say(&format!(
+            "memory: {size} entries: peak {:.1} MiB ({:.1} MiB with opening the book, whose passphrase takes 64), {:.0} entries/s wall, {:.0} by cpu, {:.0} bytes an entry on disk",
+            figure("peak") / MIB, figure("peak_with_opening") / MIB, size as f64 / figure("wall_s"),
+            size as f64 / figure("cpu_s"), figure("on_disk") / size as f64
+        ));
+        results.push(child);
+    }
+    if let [small, large] = results.as_slice() {
+        let ratio = large["peak"].as_f64().unwrap_or(f64::NAN) / small["peak"].as_f64().unwrap_or(f64::NAN);
+        let growth = large["cpu_s"].as_f64().unwrap_or(f64::NAN) / small["cpu_s"].as_f64().unwrap_or(f64::NAN) / 10.0;
+        options.say(&format!(
+            "  RATIO of peaks {ratio:.2}x; one entry of 1,000,000 costs {growth:.2}x one of 100,000 by cpu"
+        ));
+    }
+    Value::Array(results)
+}
+
+/// Writes the runs of a workload, each behind its length.
+fn write(path: &Path, entries: usize) {
+    let workload = Workload::generate(entries, false);
+    let mut file = BufWriter::new(File::create(path).expect("a file"));
+    for run in &workload.runs {
+        file.write_all(&u32::try_from(run.len()).expect("a short run").to_le_bytes()).expect("written");
+        file.write_all(run).expect("written");
+    }
+    file.flush().expect("written");
+}
+
+pub fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// Takes in the file that the parent names and prints one object.
+pub fn child() {
+    let path = std::env::var_os(CHILD).expect("a path");
+    let path = Path::new(&path);
+    // The keys of the world come from the seed alone; what was written is in the file.
+    let world = World::new(workload::SEED, workload::AUTHORS, Role::Clinician);
+    let folder = path.with_extension("book");
+    let mut book = book::empty(&world, &folder);
+    let opening = peak_memory();
+    forget_peak();
+    let mut file = BufReader::new(File::open(path).expect("the parent's file"));
+    let (new, time) = took(|| {
+        let mut new = 0;
+        loop {
+            let batch: Vec<Vec<u8>> = (0..book::RUNS_PER_COMMIT).map_while(|_| next(&mut file)).collect();
+            if batch.is_empty() {
+                break;
+            }
+            new += book::take(&mut book, &batch);
+        }
+        book.post_all().expect("posted");
+        new
+    });
+    let peak = peak_memory();
+    let on_disk_open = bytes_in(&folder);
+    drop(book);
+    let result = json!({
+        "entries": new, "peak": peak, "peak_with_opening": peak.max(opening), "wall_s": time.wall.as_secs_f64(),
+        "cpu_s": time.cpu.as_secs_f64(), "on_disk": bytes_in(&folder), "on_disk_open": on_disk_open,
+    });
+    println!("{result}");
+}
+
+fn next(file: &mut impl Read) -> Option<Vec<u8>> {
+    let mut length = [0; 4];
+    file.read_exact(&mut length).ok()?;
+    let mut run = vec![0; u32::from_le_bytes(length) as usize];
+    file.read_exact(&mut run).expect("a whole run");
+    Some(run)
+}

@@ -1,0 +1,137 @@
+//! Findings: listing what a person must look at, and resolving it.
+
+use super::Daybook;
+use super::charts::entry_code;
+use super::error::Error;
+use super::saying::commit_fact;
+use super::types::{EntryCode, FindingView, PatientSummary, Written};
+use crate::clock::EffectiveTime;
+use crate::id::FindingId;
+use crate::merge::{OpRow, Subject};
+use crate::record::{Fact, FactId, Finding, FindingKind, Operation, Statement};
+use crate::store::Store;
+use crate::view;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+impl Daybook {
+    /// What a person must look at: by kind, open ones or all.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn findings(&mut self, include_resolved: bool) -> Result<Vec<FindingView>, Error> {
+        self.refresh()?;
+        self.findings_of(None, include_resolved)
+    }
+
+    pub(super) fn findings_of(&self, subject: Option<i64>, include_resolved: bool) -> Result<Vec<FindingView>, Error> {
+        let connection = self.store.read()?;
+        let mut findings = Vec::new();
+        let mut summaries: BTreeMap<i64, Option<PatientSummary>> = BTreeMap::new();
+        for row in view::finding_rows(connection, subject)? {
+            // A summary counts all findings of its patient, so it is made once for all of them.
+            let patient = match summaries.entry(row.subject) {
+                Entry::Occupied(known) => known.get().clone(),
+                Entry::Vacant(slot) => {
+                    let patient = Subject::load(connection, row.subject)?.and_then(|s| s.patient());
+                    let summary = if patient.is_some() { self.summary_without_findings(row.subject)? } else { None };
+                    slot.insert(summary).clone()
+                }
+            };
+            let mut entries = Vec::new();
+            for about in &row.about {
+                entries.extend(self.code_of(about)?);
+            }
+            findings.push(FindingView { id: row.id, kind: row.kind, patient, text: row.text, entries, resolved: None });
+        }
+        if subject.is_none() {
+            findings.extend(self.forks()?);
+        }
+        for finding in &mut findings {
+            finding.resolved = view::resolution_of(connection, &finding.id)?.map(|row| {
+                let reason =
+                    if let Operation::Fact(fact) = row.operation() { fact.reason.to_owned() } else { String::new() };
+                (reason, self.state.author(row.device(&self.state.logs)))
+            });
+        }
+        findings.retain(|finding| include_resolved || finding.resolved.is_none());
+        Ok(findings)
+    }
+
+    fn summary_without_findings(&self, subject: i64) -> Result<Option<PatientSummary>, Error> {
+        match self.summary(subject) {
+            Ok(summary) => Ok(Some(summary)),
+            Err(Error::NoSuchPatient) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The code of the fact that a finding names, if it names one that is here.
+    fn code_of(&self, about: &[u8]) -> Result<Option<EntryCode>, Error> {
+        let connection = self.store.read()?;
+        match FactId::from_bytes(about) {
+            Some(FactId::Written(op)) => Ok(Some(entry_code(&op.entry, op.index))),
+            Some(FactId::Imported(import)) => {
+                let rows: Vec<OpRow> = view::imported(connection, &import)?;
+                let reference = rows.first().map(|row| row.reference(&self.state.logs));
+                Ok(reference.map(|r| entry_code(&r.entry, r.index)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Logs with branches: their author forked them, or a copy of a device wrote.
+    fn forks(&self) -> Result<Vec<FindingView>, Error> {
+        let connection = self.store.read()?;
+        let mut findings = Vec::new();
+        for log in Store::logs(connection)? {
+            let branches = Store::branches(connection, log.number)?;
+            if branches.len() > 1 {
+                let who =
+                    self.state.author(log.name.device).person.unwrap_or_else(|| format!("device {}", log.name.device));
+                let text = format!(
+                    "A log of {who} has {} branches: a copy of the device wrote, or history was rewritten.",
+                    branches.len()
+                );
+                let finding = Finding::new(FindingKind::Fork, vec![log.log.as_bytes().to_vec()], text);
+                findings.push(FindingView {
+                    id: finding.id,
+                    kind: finding.kind,
+                    patient: None,
+                    text: finding.text,
+                    entries: branches
+                        .iter()
+                        .map(|b| EntryCode(format!("{}-{}", log.log.short(), b.fork_seq + 1)))
+                        .collect(),
+                    resolved: None,
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    /// Says that somebody looked at a finding, and why it stands as it is. `id` is the beginning of its id in
+    /// hexadecimal, of one finding only.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFinding`] if none or several begin so.
+    pub fn resolve_finding(&mut self, id: &str, reason: &str) -> Result<Written<()>, Error> {
+        if reason.trim().is_empty() {
+            return Err(Error::Value { what: "the reason", why: "must not be empty" });
+        }
+        let id = id.trim().to_ascii_lowercase();
+        let fitting: Vec<FindingView> =
+            self.findings(true)?.into_iter().filter(|f| f.id.to_hex().starts_with(&id)).collect();
+        let [finding] = fitting.as_slice() else { return Err(Error::NoSuchFinding) };
+        if id.len() < 4 {
+            return Err(Error::NoSuchFinding);
+        }
+        let (patient, finding): (_, FindingId) = (finding.patient.as_ref().map(|p| p.patient), finding.id);
+        let entries = self.write(|writer| {
+            let effective = EffectiveTime::now(writer.host);
+            let statement = Statement::Resolution { findings: vec![finding] };
+            commit_fact(writer, &Fact { patient, effective, targets: Vec::new(), import: None, reason, statement })
+        })?;
+        self.written(((), entries))
+    }
+}

@@ -1,0 +1,340 @@
+//! Beginning a book, opening it, and everything about its folder: passphrase, backup, restore.
+//!
+//! ```text
+//! folder/book.db   the encrypted database        folder/keys   the database key, sealed by the passphrase
+//! ```
+
+use super::error::Error;
+use super::state::{FIELD_COMPARTMENT_NAME, FIELD_ORGANISATION, FIELD_PERSON, State, value};
+use super::types::NewIncident;
+use super::writing::{Writer, seal_text};
+use super::{Daybook, view_tables};
+use crate::clock::{Hlc, Host, random};
+use crate::crypto::{DatabaseKey, DeviceSecret, EpochSecret, KeyFile, KeyFileParams, RecoverySeed, Secret};
+use crate::id::{CompartmentId, Incarnation};
+use crate::limits::TEXT_BYTES_MAX;
+use crate::roster::{CompartmentKind, Control, Epoch, Founding, Grant, Role, Root, SignedFounding};
+use crate::store::{Secrets, Store, StoreError, StoredSecret};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+const DATABASE: &str = "book.db";
+const KEYS: &str = "keys";
+
+impl Daybook {
+    /// Begins an incident: makes a folder with a book in which this device is the only root. The seed that
+    /// comes back is to be printed on paper and is nowhere else.
+    ///
+    /// # Errors
+    /// [`Error::BookExists`] if there is one; otherwise nothing is left behind.
+    pub fn create(
+        folder: &Path,
+        passphrase: &[u8],
+        new: &NewIncident,
+        mut host: Box<dyn Host>,
+    ) -> Result<(Self, RecoverySeed), Error> {
+        check_names(new)?;
+        let key = new_folder(folder, passphrase, host.as_mut())?;
+        let made = Self::found(folder, &key, new, host);
+        if made.is_err() {
+            remove_book(folder);
+        }
+        made
+    }
+
+    fn found(
+        folder: &Path,
+        key: &DatabaseKey,
+        new: &NewIncident,
+        mut host: Box<dyn Host>,
+    ) -> Result<(Self, RecoverySeed), Error> {
+        let device = DeviceSecret::random(host.as_mut());
+        let seed = RecoverySeed::random(host.as_mut());
+        let root = Root { device: device.public(), organisation: new.organisation.clone() };
+        let founding = Founding::of_one(random(host.as_mut()), &new.incident, new.exercise, root, &seed);
+        let founding = SignedFounding::sign(&founding, &[&device.signing])?;
+        let mut store = Store::create(&folder.join(DATABASE), key, &view_tables())?;
+        let incarnation = Incarnation::new(random(host.as_mut()));
+        store.write(|tx| set_identity(tx, &founding, &device, &seed.admission(), &incarnation))?;
+        let state = State::load(&store, store.read()?)?;
+        let mut book = Self { folder: folder.to_owned(), store, state, host };
+        book.write(|writer| {
+            writer.control(|_, _| Ok(Control::Incarnation { previous: Vec::new() }))?;
+            for kind in
+                [CompartmentKind::Directory, CompartmentKind::Clinical, CompartmentKind::Supply, CompartmentKind::Audit]
+            {
+                let compartment = make_compartment(writer, kind)?;
+                begin_epoch(writer, compartment)?;
+            }
+            name_founder(writer, new)
+        })?;
+        Ok((book, seed))
+    }
+
+    /// Makes a book for a device that was admitted to an incident: founding statement, its own keys and the
+    /// epoch secrets that it was given. Its logs come by [`Daybook::ingest`]; its first write begins its first
+    /// incarnation.
+    ///
+    /// # Errors
+    /// [`Error::BookExists`] if there is one; otherwise nothing is left behind.
+    pub fn join(
+        folder: &Path,
+        passphrase: &[u8],
+        membership: &Membership,
+        mut host: Box<dyn Host>,
+    ) -> Result<Self, Error> {
+        let key = new_folder(folder, passphrase, host.as_mut())?;
+        let joined = (|| {
+            let mut store = Store::create(&folder.join(DATABASE), &key, &view_tables())?;
+            let incarnation = Incarnation::new(random(host.as_mut()));
+            store.write(|tx| {
+                set_identity(tx, &membership.founding, &membership.device, &membership.admission, &incarnation)?;
+                Store::set_value(tx, value::BEGIN, &[1])?;
+                for (key, compartment, secret) in &membership.secrets {
+                    Store::put_secret(tx, *key, *compartment, secret)?;
+                }
+                Ok::<(), Error>(())
+            })?;
+            let state = State::load(&store, store.read()?)?;
+            Ok(Self { folder: folder.to_owned(), store, state, host })
+        })();
+        if joined.is_err() {
+            remove_book(folder);
+        }
+        joined
+    }
+
+    /// Opens the book in a folder.
+    ///
+    /// # Errors
+    /// Says what the folder is instead, or that the passphrase is wrong; nothing is changed.
+    pub fn open(folder: &Path, passphrase: &[u8], host: Box<dyn Host>) -> Result<Self, Error> {
+        let key = KeyFile::open(&read_keys(folder)?, passphrase)?;
+        let store = Store::open(&folder.join(DATABASE), &key).map_err(|error| match error {
+            // The passphrase opened `keys`: so this folder is a book, and its database is not what it was.
+            StoreError::NotABook => Error::Damaged("the file `book.db` does not open with the key in `keys`".into()),
+            other => other.into(),
+        })?;
+        let state = State::load(&store, store.read()?)?;
+        let mut book = Self { folder: folder.to_owned(), store, state, host };
+        book.make_views_if_older()?;
+        Ok(book)
+    }
+
+    /// Seals the book's key under a new passphrase; rewrites one small file and no entry.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`] if the old one is wrong; the old one stays valid then.
+    pub fn change_passphrase(folder: &Path, old: &[u8], new: &[u8], host: &mut dyn Host) -> Result<(), Error> {
+        let key = KeyFile::open(&read_keys(folder)?, old)?;
+        write_keys(folder, new, &key, host)
+    }
+
+    /// Copies the book as it is at one moment into a new folder under a passphrase of its own.
+    ///
+    /// # Errors
+    /// [`Error::BookExists`] if the target holds one; a target that was begun is removed again.
+    pub fn backup(&mut self, target: &Path, passphrase: &[u8]) -> Result<(), Error> {
+        let key = new_folder(target, passphrase, self.host.as_mut())?;
+        let copied =
+            self.store.copy_to(&target.join(DATABASE), &key).map_err(Error::from).and_then(|()| sync_folder(target));
+        if copied.is_err() {
+            remove_book(target);
+        }
+        copied
+    }
+
+    /// Makes a book from a backup in a new folder, with the backup's passphrase. Its next write begins a new
+    /// incarnation, so that it never contradicts what the lost book wrote.
+    ///
+    /// # Errors
+    /// As [`Daybook::open`] and [`Daybook::backup`] say.
+    pub fn restore(backup: &Path, target: &Path, passphrase: &[u8], host: Box<dyn Host>) -> Result<Self, Error> {
+        let mut from = Self::open(backup, passphrase, host)?;
+        from.store.check_integrity().map_err(|error| match error {
+            StoreError::Damaged(_) => Error::Damaged("the backup is not as it was written".into()),
+            other => other.into(),
+        })?;
+        from.backup(target, passphrase)?;
+        let host = from.host;
+        let mut book = Self::open(target, passphrase, host)?;
+        book.write(|writer| {
+            Store::set_value(writer.tx, value::BEGIN, &[1])?;
+            writer.state.begin = true;
+            Ok(())
+        })?;
+        Ok(book)
+    }
+
+    /// The folder of the book.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Bytes of the book on disk.
+    pub(super) fn bytes_on_disk(&self) -> u64 {
+        let files = [DATABASE, "book.db-wal", KEYS].map(|name| self.folder.join(name));
+        files.iter().filter_map(|path| fs::metadata(path).ok()).map(|m| m.len()).sum()
+    }
+}
+
+/// What an admitted device was given.
+#[derive(Debug)]
+pub struct Membership {
+    /// The founding statement.
+    pub founding: SignedFounding,
+    /// Its own keys.
+    pub device: DeviceSecret,
+    /// The admission secret of the incident.
+    pub admission: Secret<32>,
+    /// Secrets of epochs with the compartments that they belong to.
+    pub secrets: Secrets,
+}
+
+/// Writes who this device is.
+fn set_identity(
+    tx: &rusqlite::Connection,
+    founding: &SignedFounding,
+    device: &DeviceSecret,
+    admission: &Secret<32>,
+    incarnation: &Incarnation,
+) -> Result<(), StoreError> {
+    Store::set_value(tx, value::FOUNDING, founding.bytes())?;
+    Store::set_value(tx, value::DEVICE, device.to_secret().expose())?;
+    Store::set_value(tx, value::ADMISSION, admission.expose())?;
+    Store::set_value(tx, value::INCARNATION, incarnation.as_bytes())?;
+    Store::set_value(tx, value::HLC, &Hlc::default().bits().to_le_bytes())?;
+    Store::set_value(tx, value::VIEWS, &super::VIEWS_VERSION.to_le_bytes())
+}
+
+/// Names are not empty and not longer than any text.
+fn check_names(new: &NewIncident) -> Result<(), Error> {
+    for (what, text) in
+        [("the incident's name", &new.incident), ("the organisation", &new.organisation), ("the person", &new.person)]
+    {
+        if text.trim().is_empty() {
+            return Err(Error::Value { what, why: "must not be empty" });
+        }
+        if text.len() > TEXT_BYTES_MAX / 2 {
+            return Err(Error::Value { what, why: "is too long" });
+        }
+    }
+    Ok(())
+}
+
+/// Makes a compartment; the first directory has no name, since no epoch exists to seal it under.
+fn make_compartment(writer: &mut Writer<'_>, kind: CompartmentKind) -> Result<CompartmentId, Error> {
+    let id = writer.control(|state, place| {
+        let name = match kind {
+            CompartmentKind::Directory => None,
+            kind => Some(seal_text(state, place, FIELD_COMPARTMENT_NAME, kind.word())?),
+        };
+        Ok(Control::Compartment { kind, name })
+    })?;
+    Ok(CompartmentId::new(*id.as_bytes()))
+}
+
+/// Begins the first epoch of a compartment and keeps its secret.
+fn begin_epoch(writer: &mut Writer<'_>, compartment: CompartmentId) -> Result<(), Error> {
+    let secret = EpochSecret::random(writer.host);
+    let reading = secret.reading_key();
+    let key = reading.key_id();
+    Store::put_secret(writer.tx, key, compartment, &StoredSecret::History(secret))?;
+    writer.state.ring.keys.insert(key, reading);
+    let epoch = Epoch { compartment, key, replaces: Vec::new(), history: Vec::new(), honours: Vec::new() };
+    writer.control(|_, _| Ok(Control::Epoch(epoch)))?;
+    Ok(())
+}
+
+/// A root needs no grant; it gives itself one without budget, which tells the directory who holds it.
+fn name_founder(writer: &mut Writer<'_>, new: &NewIncident) -> Result<(), Error> {
+    writer.control(|state, place| {
+        Ok(Control::Grant(Box::new(Grant {
+            device: state.device.public(),
+            person: Some(seal_text(state, place, FIELD_PERSON, &new.person)?),
+            organisation: Some(seal_text(state, place, FIELD_ORGANISATION, &new.organisation)?),
+            role: Role::Admin.word().to_owned(),
+            rights: Role::Admin.rights(),
+            history: true,
+            until_ms: None,
+            grants: 0,
+            compartments: 0,
+            lifts: Vec::new(),
+        })))
+    })?;
+    Ok(())
+}
+
+/// Makes the folder and its `keys` file; the folder may be there and empty.
+fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) -> Result<DatabaseKey, Error> {
+    if folder.join(DATABASE).exists() || folder.join(KEYS).exists() {
+        return Err(Error::BookExists);
+    }
+    if passphrase.is_empty() {
+        return Err(Error::EmptyPassphrase);
+    }
+    let there = folder.exists();
+    fs::create_dir_all(folder)?;
+    let key = DatabaseKey::random(host);
+    if let Err(error) = write_keys(folder, passphrase, &key, host) {
+        if !there {
+            let _ = fs::remove_dir(folder);
+        }
+        return Err(error);
+    }
+    Ok(key)
+}
+
+/// Takes back a folder that this call began.
+fn remove_book(folder: &Path) {
+    for name in [DATABASE, "book.db-wal", "book.db-shm", KEYS] {
+        // What is not there needs no removal; what cannot be removed is named by the error that led here.
+        let _ = fs::remove_file(folder.join(name));
+    }
+    let _ = fs::remove_dir(folder);
+}
+
+fn read_keys(folder: &Path) -> Result<Vec<u8>, Error> {
+    let path = folder.join(KEYS);
+    if !folder.join(DATABASE).exists() {
+        return Err(if path.exists() { Error::Damaged("the file `book.db` is missing".into()) } else { Error::NoBook });
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::KeysDamaged,
+        _ => error.into(),
+    })?;
+    // A book's `keys` file is far smaller; a larger one is read no further.
+    file.take(64 * 1024).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes the `keys` file beside the old one, makes it durable, and puts it in its place.
+fn write_keys(folder: &Path, passphrase: &[u8], key: &DatabaseKey, host: &mut dyn Host) -> Result<(), Error> {
+    if passphrase.is_empty() {
+        return Err(Error::EmptyPassphrase);
+    }
+    let bytes = KeyFile::create(passphrase, key, KeyFileParams::FLOOR, host)?;
+    let beside: PathBuf = folder.join("keys.new");
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, folder.join(KEYS))
+    })();
+    if let Err(error) = written {
+        let _ = fs::remove_file(&beside);
+        return Err(error.into());
+    }
+    sync_folder(folder)
+}
+
+/// Makes the names in a folder durable, where the system knows that.
+fn sync_folder(folder: &Path) -> Result<(), Error> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}

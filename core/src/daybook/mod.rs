@@ -1,0 +1,84 @@
+//! The facade: one open book and everything that can be done with it. Delegates only.
+//!
+//! Owns the order of the stations and the handle; owns no rule and no table. Every method that writes is
+//! durable when it returns `Ok`, and has written nothing when it returns an error, unless the error says so.
+
+mod charts;
+mod dispensing;
+mod error;
+mod findings;
+mod founding;
+mod imports;
+mod patients;
+mod saying;
+mod state;
+mod transfer;
+mod types;
+mod upkeep;
+mod writing;
+
+pub use charts::{fact_text, setting_text, value_text};
+pub use error::{Error, ErrorKind, Saved};
+pub use founding::Membership;
+pub use saying::Say;
+pub use types::{
+    AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,
+    NewIncident, PatientSummary, Purpose, ShownValue, Status, StockLine, VerifyReport, Warning, Written,
+};
+
+use crate::clock::Host;
+use crate::store::Store;
+use state::State;
+use std::path::PathBuf;
+use writing::Writer;
+
+/// Version of the droppable tables; a book with another one makes them anew when it is opened.
+const VIEWS_VERSION: u32 = 2;
+
+/// One open book.
+pub struct Daybook {
+    folder: PathBuf,
+    store: Store,
+    state: State,
+    host: Box<dyn Host>,
+}
+
+impl std::fmt::Debug for Daybook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daybook").field("incident", &self.state.ring.incident).finish_non_exhaustive()
+    }
+}
+
+impl Daybook {
+    /// Takes note of what other processes wrote.
+    fn refresh(&mut self) -> Result<(), Error> {
+        if self.store.changed_elsewhere()? {
+            self.state = State::load(&self.store, self.store.read()?)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `work` in one durable transaction, on what is there at that moment.
+    fn write<T>(&mut self, work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.refresh()?;
+        let Self { store, state, host, .. } = self;
+        let worked = Store::write_fresh(store, |tx, store, changed| {
+            if changed {
+                *state = State::load(store, tx)?;
+            }
+            work(&mut Writer { tx, state: &mut *state, host: host.as_mut() })
+        });
+        if worked.is_err() {
+            // What the work changed in memory was undone in the file.
+            if let Ok(connection) = self.store.read() {
+                self.state = State::load(&self.store, connection)?;
+            }
+        }
+        worked
+    }
+}
+
+/// The statements that make all droppable tables.
+fn view_tables() -> String {
+    format!("{}{}", crate::merge::SCHEMA, crate::view::SCHEMA)
+}

@@ -1,0 +1,153 @@
+//! What an open book keeps in memory: who this device is, the control set and its roster, keys, logs, clock.
+//! All of it is read from the file, and read again when another process has written.
+
+use super::error::Error;
+use super::types::Author;
+use crate::clock::Hlc;
+use crate::crypto::{DeviceSecret, FieldPlace, Place, ReadingKey, Secret};
+use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId};
+use crate::merge::{Keyring, Logs};
+use crate::roster::{CompartmentKind, Control, ControlBody, ControlEntry, PlaceOf, Roster, SealedText, SignedFounding};
+use crate::store::{LogRow, Store, StoreError, StoredEntry};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+
+/// Names of local values in the file.
+pub(super) mod value {
+    pub const FOUNDING: &str = "founding";
+    pub const DEVICE: &str = "device";
+    pub const ADMISSION: &str = "admission";
+    pub const INCARNATION: &str = "incarnation";
+    /// Set when the next write must begin a new incarnation.
+    pub const BEGIN: &str = "begin incarnation";
+    pub const HLC: &str = "hlc";
+    pub const VIEWS: &str = "views";
+}
+
+/// Sealed text of a control entry, by field number.
+pub(super) const FIELD_PERSON: u16 = 2;
+pub(super) const FIELD_ORGANISATION: u16 = 3;
+pub(super) const FIELD_COMPARTMENT_NAME: u16 = 2;
+
+/// What an open book keeps in memory.
+pub(super) struct State {
+    pub founding: SignedFounding,
+    pub device: DeviceSecret,
+    pub device_id: DeviceId,
+    pub incarnation: Incarnation,
+    /// Whether the next write begins a new incarnation first.
+    pub begin: bool,
+    /// The grant that this device's entries stand on.
+    pub grant: EntryId,
+    pub hlc: Hlc,
+    pub control: Vec<ControlEntry>,
+    pub ring: Keyring,
+    pub logs: Logs,
+    /// Person and organisation by device, as far as the directory opens here.
+    people: BTreeMap<DeviceId, (Option<String>, Option<String>)>,
+}
+
+impl State {
+    /// Reads everything from the file.
+    pub fn load(store: &Store, connection: &Connection) -> Result<Self, Error> {
+        let need = |key: &'static str| {
+            Store::value_in(connection, key)?.ok_or(Error::Damaged("a part of the book is missing".into()))
+        };
+        let damaged = || Error::Damaged("a part of the book does not fit".into());
+        let founding = SignedFounding::read(&need(value::FOUNDING)?).map_err(|_| damaged())?;
+        let device = DeviceSecret::from_secret(&Secret::from_slice(&need(value::DEVICE)?).ok_or_else(damaged)?);
+        let hlc = need(value::HLC)?.try_into().map(u64::from_le_bytes).map_err(|_| damaged())?;
+        let mut keys = BTreeMap::new();
+        for (id, _, secret) in store.secrets()? {
+            keys.insert(id, secret.reading_key());
+        }
+        let ring = Keyring { incident: *founding.incident(), roster: Roster::default(), keys };
+        let mut state = Self {
+            device_id: device.public().device_id(),
+            incarnation: Incarnation::from_slice(&need(value::INCARNATION)?).ok_or_else(damaged)?,
+            begin: Store::value_in(connection, value::BEGIN)?.is_some(),
+            grant: EntryId::ZERO,
+            hlc: Hlc::from_bits(hlc),
+            control: Vec::new(),
+            logs: Logs::load(connection)?,
+            people: BTreeMap::new(),
+            founding,
+            device,
+            ring,
+        };
+        for log in Store::logs(connection)?.iter().filter(|log| log.name.is_control()) {
+            for branch in Store::branches(connection, log.number)? {
+                Store::entries(connection, (log.number, branch.branch), (1, branch.tip_seq), |entry| {
+                    state.control.extend(control_entry(log, &entry));
+                    Ok::<bool, StoreError>(true)
+                })?;
+            }
+        }
+        state.refold();
+        Ok(state)
+    }
+
+    /// Folds the roster anew, and finds this device's grant and everybody's names.
+    pub fn refold(&mut self) {
+        self.ring.roster = Roster::fold(&self.founding, &self.control);
+        self.grant = if self.founding.is_root(&self.device_id) {
+            EntryId::new(*self.founding.incident().as_bytes())
+        } else {
+            let own = self.ring.roster.grants().iter().filter(|(_, held)| held.device == self.device_id);
+            own.min_by_key(|(id, held)| (held.depth, **id)).map_or(EntryId::ZERO, |(id, _)| *id)
+        };
+        self.people.clear();
+        for root in &self.founding.founding().roots {
+            self.people.insert(root.device.device_id(), (None, Some(root.organisation.clone())));
+        }
+        for entry in &self.control {
+            let Control::Grant(grant) = &entry.control else { continue };
+            if !self.ring.roster.grants().contains_key(&entry.place.id) {
+                continue;
+            }
+            let place = Place { incident: self.ring.incident, log: entry.place.log, seq: entry.place.seq };
+            let person = grant.person.as_ref().and_then(|t| self.open_text(t, place, FIELD_PERSON));
+            let organisation = grant.organisation.as_ref().and_then(|t| self.open_text(t, place, FIELD_ORGANISATION));
+            let names = self.people.entry(grant.device.device_id()).or_default();
+            names.0 = person.or_else(|| names.0.take());
+            names.1 = organisation.or_else(|| names.1.take());
+        }
+    }
+
+    fn open_text(&self, text: &SealedText, entry: Place, field: u16) -> Option<String> {
+        let key = self.ring.keys.get(&text.key)?;
+        let opened = key.open_field(&FieldPlace { entry, field }, &text.sealed).ok()?;
+        String::from_utf8(opened).ok()
+    }
+
+    /// Who a device is, as far as it is known here.
+    pub fn author(&self, device: DeviceId) -> Author {
+        let (person, organisation) = self.people.get(&device).cloned().unwrap_or_default();
+        Author { device, person, organisation, here: device == self.device_id }
+    }
+
+    /// The first compartment of a kind that this incident has; the one with the smallest id of several.
+    pub fn compartment(&self, kind: CompartmentKind) -> Result<CompartmentId, Error> {
+        self.ring.roster.of_kind(kind).next().ok_or(Error::NoCompartment)
+    }
+
+    /// The key to seal with in a compartment: of the current epochs whose key is here, the smallest id.
+    pub fn sealing_key(&self, compartment: CompartmentId) -> Result<(KeyId, &ReadingKey), Error> {
+        let mut current = self.ring.roster.current_epochs(compartment);
+        let held = current.find_map(|(_, epoch)| self.ring.keys.get_key_value(&epoch.key));
+        held.map(|(id, key)| (*id, key)).ok_or(Error::NoKey)
+    }
+}
+
+/// A control entry as the fold takes it; none if its body does not fit the schema (faulty, for everybody).
+pub(super) fn control_entry(log: &LogRow, entry: &StoredEntry) -> Option<ControlEntry> {
+    let crate::entry::Sealed::Body(body) = entry.sealed() else { return None };
+    let body = ControlBody::read(body).ok()?;
+    Some(ControlEntry {
+        place: PlaceOf { log: log.log, seq: entry.key.seq(), id: entry.id },
+        device: log.name.device,
+        grant: entry.ground.grant,
+        hlc: body.hlc,
+        control: body.control,
+    })
+}

@@ -1,0 +1,470 @@
+//! Logs as a file: export, and taking one in by the way that every run takes.
+//!
+//! ```text
+//! file  = "DAYBOOK LOG\0" 12 | format 2 | founding length 4 | founding statement with signatures | frames
+//! frame = kind 1 | length 4 | payload       kind 1: a run       kind 0, the last: hash of all before it 32
+//! ```
+
+use super::Daybook;
+use super::error::Error;
+use super::state::{State, control_entry, value};
+use super::types::IngestReport;
+use crate::crypto::{Deriver, Label};
+use crate::id::{DeviceId, EntryId};
+use crate::limits::{
+    BYTES_PER_COMMIT_MAX, CONTROL_BODY_BYTES_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX,
+    SIGNED_EVERY,
+};
+use crate::log::{Run, RunBuilder, VerifiedRun};
+use crate::merge::{Intake, Logs, remove};
+use crate::roster::{FoundingError, Roster, SignedFounding};
+use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError, Verdict};
+use crate::view;
+use rusqlite::Connection;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+
+const MAGIC: &[u8; 12] = b"DAYBOOK LOG\0";
+const RUN: u8 = 1;
+const END: u8 = 0;
+
+/// Bytes of one exported run above which the next signed head ends it.
+const RUN_BYTES: usize = 1024 * 1024;
+
+impl Daybook {
+    /// Writes all logs as runs: control first, then by lane. Returns how many entries were written.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the target cannot be written; the book is not touched.
+    pub fn export_log(&mut self, to: &mut dyn Write) -> Result<u64, Error> {
+        self.refresh()?;
+        let connection = self.store.read()?;
+        let mut hash = Deriver::new(Label::Export);
+        let mut put = |bytes: &[u8]| {
+            hash.update(bytes);
+            to.write_all(bytes)
+        };
+        let founding = self.state.founding.bytes();
+        put(MAGIC)?;
+        put(&FORMAT.to_le_bytes())?;
+        put(&length(founding.len()))?;
+        put(founding)?;
+        let mut entries = 0;
+        for log in Store::logs(connection)? {
+            for branch in Store::branches(connection, log.number)? {
+                export_branch(connection, &log, &branch, &mut |run, count| {
+                    entries += count;
+                    put(&[RUN])?;
+                    put(&length(run.len()))?;
+                    Ok(put(&run)?)
+                })?;
+            }
+        }
+        to.write_all(&[&[END][..], &length(32), &hash.finish()].concat())?;
+        Ok(entries)
+    }
+
+    /// Takes in an export: verifies every run, stores what is new, and posts it. `progress` is told how many
+    /// entries were looked at. A file that ends early is taken in as far as it goes; a refused run is counted
+    /// by its rule code and the others go on.
+    ///
+    /// # Errors
+    /// [`Error::NotAnExport`], [`Error::OtherIncident`], [`Error::NewerExport`]: nothing was written. Later
+    /// errors leave what was committed before; taking the file in again goes on from there.
+    pub fn ingest(&mut self, from: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
+        let mut frames = Frames::open(from, &self.state.founding)?;
+        self.store.set_bulk(true)?;
+        let report = self.take_frames(&mut frames, progress);
+        self.store.set_bulk(false)?;
+        report
+    }
+
+    fn take_frames(&mut self, frames: &mut Frames<'_>, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
+        let mut report = IngestReport::default();
+        let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+        let mut looked_at = 0;
+        loop {
+            let mut batch: Vec<Vec<u8>> = Vec::new();
+            let mut bytes = 0;
+            let mut more = true;
+            // A run has at most 1,024 entries, so a batch stays within what one commit takes.
+            while batch.len() < ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX && bytes < BYTES_PER_COMMIT_MAX {
+                match frames.next()? {
+                    Frame::Run(run) => {
+                        bytes += run.len();
+                        batch.push(run);
+                    }
+                    Frame::Refused(code) => *refused.entry(code.to_owned()).or_default() += 1,
+                    Frame::End { whole } => {
+                        report.cut_off = !whole;
+                        more = false;
+                        break;
+                    }
+                }
+            }
+            let taken = self.take_runs(&batch)?;
+            report.new += taken.new;
+            report.known += taken.known;
+            report.own_entries_returned |= taken.own_entries_returned;
+            for (code, count) in taken.refused {
+                *refused.entry(code).or_default() += count;
+            }
+            looked_at += taken.new + taken.known;
+            progress(looked_at);
+            if !more {
+                break;
+            }
+        }
+        self.post_all()?;
+        report.refused = refused.into_iter().collect();
+        Ok(report)
+    }
+
+    /// Takes in runs in one durable transaction; their views are made later by [`Daybook::post_all`].
+    ///
+    /// # Errors
+    /// As [`Daybook::ingest`]; then nothing of this batch was stored.
+    pub fn take_runs(&mut self, runs: &[Vec<u8>]) -> Result<IngestReport, Error> {
+        if runs.is_empty() {
+            return Ok(IngestReport::default());
+        }
+        self.write(|writer| {
+            let mut report = IngestReport::default();
+            let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+            let mut control = false;
+            for bytes in runs {
+                let verified = Run::read(bytes).and_then(|run| run.verify(&writer.state.ring.incident));
+                let run = match verified {
+                    Ok(run) => run,
+                    Err(error) => {
+                        *refused.entry(error.code().to_owned()).or_default() += 1;
+                        continue;
+                    }
+                };
+                match take_run(writer.tx, writer.state, &run) {
+                    Ok(taken) => {
+                        report.new += taken.new;
+                        report.known += taken.known;
+                        control |= (taken.new > 0 || taken.filled) && run.name().is_control();
+                        if taken.new > 0
+                            && run.name().device == writer.state.device_id
+                            && run.name().incarnation == writer.state.incarnation
+                        {
+                            // Entries of this very incarnation that this book did not have: it is a copy or was
+                            // restored. It takes them back and writes on under a new name.
+                            Store::set_value(writer.tx, value::BEGIN, &[1])?;
+                            writer.state.begin = true;
+                            report.own_entries_returned = true;
+                        }
+                    }
+                    Err(Declined::Store(error)) => return Err(error.into()),
+                    Err(declined) => {
+                        let code = declined.to_string();
+                        let code = code.split(' ').next().filter(|c| c.starts_with("E-")).unwrap_or("declined");
+                        *refused.entry(code.to_owned()).or_default() += 1;
+                    }
+                }
+            }
+            if control {
+                let before = std::mem::take(&mut writer.state.ring.roster);
+                writer.state.refold();
+                rejudge(writer.tx, writer.state, Some(&before))?;
+            }
+            report.refused = refused.into_iter().collect();
+            Ok(report)
+        })
+    }
+
+    /// Makes the views of everything that was taken in. A crash on the way loses nothing: what was marked
+    /// stays marked, and the next call goes on.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written.
+    pub fn post_all(&mut self) -> Result<(), Error> {
+        while self.write(|writer| Ok(view::post(writer.tx, &writer.state.logs, 4_096)?))? > 0 {}
+        self.write(|writer| adopt_clock(writer.tx, writer.state))
+    }
+}
+
+/// What became of one run.
+struct Taken {
+    new: u64,
+    known: u64,
+    filled: bool,
+}
+
+fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result<Taken, Declined> {
+    // A run that is declined half way leaves nothing: what it had stored is undone alone.
+    tx.execute_batch("SAVEPOINT run")?;
+    let appended = match Store::append(tx, run) {
+        Ok(appended) => appended,
+        Err(declined) => {
+            tx.execute_batch("ROLLBACK TO run; RELEASE run")?;
+            return Err(declined);
+        }
+    };
+    tx.execute_batch("RELEASE run")?;
+    if state.logs.get(appended.log).is_none() || appended.forked {
+        state.logs = Logs::load(tx)?;
+    }
+    let new = || run.entries().iter().skip(appended.known);
+    let key = |seq| EntryKey::new(appended.log, seq, appended.branch);
+    if run.name().is_control() {
+        new().try_for_each(|entry| take_control(tx, state, key(entry.seq())))?;
+    } else {
+        let mut intake = Intake::new(tx, &state.ring);
+        for entry in new() {
+            intake.take((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()))?;
+        }
+        intake.finish()?;
+    }
+    let mut intake = Intake::new(tx, &state.ring);
+    let mut control = Vec::new();
+    for key in &appended.filled {
+        Store::set_verdict(tx, *key, None)?;
+        if run.name().is_control() {
+            control.push(*key);
+        } else if let (Some(stored), Some(log)) = (Store::entry(tx, *key)?, state.logs.get(key.log())) {
+            intake.take((&log.name, log.log), *key, (&stored.id, &stored.entry()))?;
+        }
+    }
+    intake.finish()?;
+    for key in control {
+        take_control(tx, state, key)?;
+    }
+    let filled = !appended.filled.is_empty();
+    Ok(Taken { new: appended.new as u64, known: appended.known as u64, filled })
+}
+
+/// Reads a control entry that was just stored; one that breaks its schema is faulty for everybody.
+fn take_control(tx: &Connection, state: &mut State, key: EntryKey) -> Result<(), StoreError> {
+    let (Some(stored), Some(log)) = (Store::entry(tx, key)?, state.logs.get(key.log())) else { return Ok(()) };
+    match control_entry(log, &stored) {
+        Some(entry) => state.control.push(entry),
+        None => Store::set_verdict(tx, key, Some((Verdict::Faulty, "F-010")))?,
+    }
+    Ok(())
+}
+
+/// Judges anew what the roster or new keys may have changed: all that is not accepted, what was erased, and what
+/// stands on a grant or in a compartment that held `before` and holds no more.
+pub(super) fn rejudge(tx: &Connection, state: &State, before: Option<&Roster>) -> Result<(), Error> {
+    let mut again: Vec<EntryKey> = Vec::new();
+    for (key, verdict, _) in Store::verdicts(tx)? {
+        if matches!(verdict, Verdict::Waiting | Verdict::Unopened | Verdict::Erased) {
+            again.push(key);
+        }
+    }
+    again.extend(erased_places(tx, state)?);
+    if let Some(before) = before {
+        let now = &state.ring.roster;
+        let fallen: BTreeSet<DeviceId> = before
+            .grants()
+            .iter()
+            .filter(|(id, held)| now.grants().get(*id).is_none_or(|again| again.device != held.device))
+            .map(|(_, held)| held.device)
+            .collect();
+        for log in Store::logs(tx)?.iter().filter(|log| !log.name.is_control()) {
+            let lost = before.kind_of(log.name.compartment).is_some() && now.kind_of(log.name.compartment).is_none();
+            if lost || fallen.contains(&log.name.device) {
+                for branch in Store::branches(tx, log.number)? {
+                    again.extend(
+                        (branch.fork_seq + 1..=branch.tip_seq).map(|seq| EntryKey::new(log.number, seq, branch.branch)),
+                    );
+                }
+            }
+        }
+    }
+    again.sort_unstable();
+    again.dedup();
+    let mut intake = Intake::new(tx, &state.ring);
+    for key in again {
+        judge_again(&mut intake, tx, state, key)?;
+    }
+    intake.finish()?;
+    crate::merge::Times::recompute(tx)?;
+    Ok(())
+}
+
+/// Takes an entry's operations out, judges it, and writes them again if it opens.
+fn judge_again(intake: &mut Intake<'_>, tx: &Connection, state: &State, key: EntryKey) -> Result<(), Error> {
+    let (Some(stored), Some(log)) = (Store::entry(tx, key)?, state.logs.get(key.log())) else { return Ok(()) };
+    if log.name.is_control() {
+        return Ok(());
+    }
+    remove(tx, key)?;
+    Store::set_verdict(tx, key, None)?;
+    intake.take((&log.name, log.log), key, (&stored.id, &stored.entry()))?;
+    Ok(())
+}
+
+/// Where the entries lie that erase entries name, as far as they are here.
+fn erased_places(tx: &Connection, state: &State) -> Result<Vec<EntryKey>, Error> {
+    let mut keys = Vec::new();
+    for entry in &state.control {
+        let crate::roster::Control::Erase { entries, .. } = &entry.control else { continue };
+        for place in entries {
+            let reference = crate::record::EntryRef::new(place.log, place.seq, &place.id);
+            keys.extend(Store::resolve(tx, &reference)?);
+        }
+    }
+    Ok(keys)
+}
+
+/// Moves the own clock past the times of others that can be right.
+fn adopt_clock(tx: &Connection, state: &mut State) -> Result<(), Error> {
+    let mut statement = tx.prepare_cached("SELECT compartment, device, hlc FROM device_time")?;
+    let mut rows = statement.query([])?;
+    let mut hlc = state.hlc;
+    let control = |device| state.control.iter().filter(|e| e.device != device).map(|e| e.hlc.ms()).max().unwrap_or(0);
+    while let Some(row) = rows.next()? {
+        let times = crate::merge::Times::load(tx, row.get(0)?)?;
+        let (device, theirs) =
+            (DeviceId::new(row.get(1)?), crate::clock::Hlc::from_bits(row.get::<_, i64>(2)?.cast_unsigned()));
+        let late = theirs.ms().saturating_sub(control(device).max(state.hlc.ms())) > 30 * crate::clock::DAY_MS;
+        if device != state.device_id && !late && !times.implausible(device, theirs, None) {
+            hlc = hlc.merge(theirs);
+        }
+    }
+    if hlc > state.hlc {
+        state.hlc = hlc;
+        Store::set_value(tx, value::HLC, &hlc.bits().to_le_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes one branch as runs, each of which ends in a signed head.
+fn export_branch(
+    connection: &Connection,
+    log: &LogRow,
+    branch: &BranchOf,
+    put: &mut dyn FnMut(Vec<u8>, u64) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut backlink = if branch.fork_seq == 0 { EntryId::ZERO } else { parent_id(connection, log, branch)? };
+    let mut run: Option<RunBuilder> = None;
+    Store::entries(connection, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
+        let builder = run.get_or_insert_with(|| RunBuilder::new(&log.name, entry.key.seq(), backlink));
+        let signature = Store::head(connection, entry.key)?;
+        let may_end = signature.is_some();
+        builder.push(&entry.entry(), signature);
+        backlink = entry.id;
+        let full = builder.bytes() >= RUN_BYTES
+            || builder.len() + usize::try_from(SIGNED_EVERY).unwrap_or(64) > ENTRIES_PER_RUN_MAX;
+        if may_end
+            && (full || entry.key.seq() == branch.tip_seq)
+            && let Some(done) = run.take()
+        {
+            let count = done.len() as u64;
+            put(done.finish(), count)?;
+        }
+        Ok::<bool, Error>(true)
+    })?;
+    if run.is_some() { Err(Error::Damaged("a signed head is missing".into())) } else { Ok(()) }
+}
+
+/// Id of the last entry that a branch shares with another.
+fn parent_id(connection: &Connection, log: &LogRow, branch: &BranchOf) -> Result<EntryId, Error> {
+    let branches = Store::branches(connection, log.number)?;
+    let mut at = branch.parent;
+    // The parent may itself begin after the shared place; then its own parent holds it.
+    while let Some(parent) = branches.iter().find(|b| b.branch == at && b.fork_seq >= branch.fork_seq && b.parent != at)
+    {
+        at = parent.parent;
+    }
+    let entry = Store::entry(connection, EntryKey::new(log.number, branch.fork_seq, at))?;
+    entry.map(|e| e.id).ok_or(Error::Damaged("an entry before a fork is missing".into()))
+}
+
+fn length(bytes: usize) -> [u8; 4] {
+    u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// One frame of a file.
+enum Frame {
+    Run(Vec<u8>),
+    Refused(&'static str),
+    End { whole: bool },
+}
+
+/// Reads a file frame by frame, each within its bound.
+struct Frames<'a> {
+    from: &'a mut dyn Read,
+    hash: Deriver,
+    ended: bool,
+}
+
+impl<'a> Frames<'a> {
+    fn open(from: &'a mut dyn Read, ours: &SignedFounding) -> Result<Self, Error> {
+        let mut frames = Self { from, hash: Deriver::new(Label::Export), ended: false };
+        let mut magic = [0; 12];
+        if !frames.fill(&mut magic)? || magic != *MAGIC {
+            return Err(Error::NotAnExport);
+        }
+        let mut format = [0; 2];
+        if !frames.fill(&mut format)? {
+            return Err(Error::NotAnExport);
+        }
+        if u16::from_le_bytes(format) != FORMAT {
+            return Err(Error::NewerExport);
+        }
+        let founding = frames.sized(CONTROL_BODY_BYTES_MAX)?.ok_or(Error::NotAnExport)?;
+        let founding = SignedFounding::read(&founding).map_err(|error| match error {
+            FoundingError::Newer => Error::NewerExport,
+            other => other.into(),
+        })?;
+        if founding.incident() != ours.incident() {
+            return Err(Error::OtherIncident);
+        }
+        Ok(frames)
+    }
+
+    /// Fills `bytes` and hashes them; false if the file ends before.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<bool, Error> {
+        match self.from.read_exact(bytes) {
+            Ok(()) => {
+                self.hash.update(bytes);
+                Ok(true)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A length and as many bytes, at most `most`; grows with what is really there.
+    fn sized(&mut self, most: usize) -> Result<Option<Vec<u8>>, Error> {
+        let mut length = [0; 4];
+        if !self.fill(&mut length)? {
+            return Ok(None);
+        }
+        let length = u64::from(u32::from_le_bytes(length));
+        if length > most as u64 {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let mut limited = (&mut *self.from).take(length);
+        limited.read_to_end(&mut bytes)?;
+        self.hash.update(&bytes);
+        Ok((bytes.len() as u64 == length).then_some(bytes))
+    }
+
+    fn next(&mut self) -> Result<Frame, Error> {
+        let mut kind = [0];
+        if self.ended {
+            return Ok(Frame::End { whole: true });
+        }
+        let so_far = self.hash.finish();
+        if !self.fill(&mut kind)? {
+            return Ok(Frame::End { whole: false });
+        }
+        let Some(payload) = self.sized(FRAME_BYTES_MAX)? else { return Ok(Frame::End { whole: false }) };
+        match kind {
+            [RUN] => Ok(Frame::Run(payload)),
+            [END] => {
+                self.ended = true;
+                let nothing_follows = !self.fill(&mut [0])?;
+                Ok(Frame::End { whole: payload == so_far && nothing_follows })
+            }
+            _ => Ok(Frame::Refused("E-011")),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Upkeep: status, the log for people, verification from the bytes up, rebuild, digest.
+
+use super::charts::{entry_code, operation_text};
+use super::error::Error;
+use super::state::{control_entry, value};
+use super::transfer::rejudge;
+use super::types::{EntryCounts, LogLine, Status, VerifyReport};
+use super::{Daybook, VIEWS_VERSION, view_tables};
+use crate::id::{EntryId, PatientId};
+use crate::limits::SIGNED_EVERY;
+use crate::merge::{Intake, Logs, OpRow};
+use crate::record::EntryRef;
+use crate::roster::ControlBody;
+use crate::store::{BranchOf, EntryKey, LogRow, Store, StoreError, StoredEntry, Verdict};
+use crate::view;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeMap;
+
+/// Most problems that a check lists.
+const PROBLEMS_MAX: usize = 100;
+
+impl Daybook {
+    /// What this book holds.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn status(&mut self) -> Result<Status, Error> {
+        self.refresh()?;
+        let connection = self.store.read()?;
+        let count = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+        let mut entries = EntryCounts { total: count("SELECT count(*) FROM entry")?, ..EntryCounts::default() };
+        for log in Store::logs(connection)?.iter().filter(|log| log.name.device == self.state.device_id) {
+            entries.own += Store::branches(connection, log.number)?.iter().map(|b| b.tip_seq - b.fork_seq).sum::<u64>();
+        }
+        for (verdict, slot) in [
+            (Verdict::Waiting, &mut entries.waiting),
+            (Verdict::Faulty, &mut entries.faulty),
+            (Verdict::Unopened, &mut entries.unopened),
+            (Verdict::Erased, &mut entries.erased),
+        ] {
+            *slot = count(&format!("SELECT count(*) FROM verdict WHERE verdict = {}", verdict as u8))?;
+        }
+        entries.accepted = entries.total - entries.waiting - entries.faulty - entries.unopened - entries.erased;
+        let resolved = count("SELECT count(*) FROM finding WHERE id IN (SELECT finding FROM resolution)")?;
+        let forked = count("SELECT count(DISTINCT log) FROM branch WHERE branch > 0")?;
+        let founding = self.state.founding.founding();
+        Ok(Status {
+            incident: founding.name.clone(),
+            incident_id: self.state.ring.incident.to_hex(),
+            exercise: founding.exercise,
+            here: self.state.author(self.state.device_id),
+            entries,
+            logs: count("SELECT count(*) FROM log")?,
+            patients: count("SELECT count(*) FROM patient")?,
+            open_findings: count("SELECT count(*) FROM finding")? - resolved + forked,
+            newer_control: self.state.ring.roster.newer() as u64,
+            bytes_on_disk: self.bytes_on_disk(),
+        })
+    }
+
+    /// The newest entries for people, of all logs or of one patient, newest first by the authors' clocks.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPatient`].
+    pub fn log(&mut self, patient: Option<PatientId>, limit: usize) -> Result<Vec<LogLine>, Error> {
+        self.refresh()?;
+        let connection = self.store.read()?;
+        let keys: Vec<EntryKey> = match patient {
+            Some(patient) => {
+                let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
+                let mut statement = connection.prepare_cached(
+                    "SELECT DISTINCT id >> 6 FROM op WHERE subject = ?1 ORDER BY hlc DESC, prefix LIMIT ?2",
+                )?;
+                let rows =
+                    statement.query_map((subject, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?;
+                rows.collect::<Result<_, _>>()?
+            }
+            None => newest(connection, limit)?,
+        };
+        let verdicts: BTreeMap<EntryKey, (Verdict, String)> =
+            Store::verdicts(connection)?.into_iter().map(|(key, verdict, code)| (key, (verdict, code))).collect();
+        let mut lines = Vec::new();
+        for key in keys {
+            lines.extend(self.log_line(connection, key, verdicts.get(&key))?);
+        }
+        lines.sort_by(|a, b| (b.hlc, &b.entry).cmp(&(a.hlc, &a.entry)));
+        lines.truncate(limit);
+        Ok(lines)
+    }
+
+    fn log_line(
+        &self,
+        connection: &Connection,
+        key: EntryKey,
+        verdict: Option<&(Verdict, String)>,
+    ) -> Result<Option<LogLine>, Error> {
+        let (Some(entry), Some(log)) = (Store::entry(connection, key)?, self.state.logs.get(key.log())) else {
+            return Ok(None);
+        };
+        let (hlc, operations) = if log.name.is_control() {
+            let body =
+                if let crate::entry::Sealed::Body(body) = entry.sealed() { ControlBody::read(body).ok() } else { None };
+            (body.as_ref().map(|b| b.hlc), body.iter().map(|b| b.control.word().to_owned()).collect())
+        } else {
+            let mut statement = connection
+                .prepare_cached(&format!("SELECT {} FROM op WHERE id BETWEEN ?1 AND ?2 ORDER BY id", OpRow::COLUMNS))?;
+            let rows = statement.query_map((key.operation(0), key.operation(63)), OpRow::of)?;
+            let rows: Vec<OpRow> = rows.collect::<Result<_, _>>()?;
+            (rows.first().map(|row| row.hlc), rows.iter().map(|row| operation_text(&row.operation())).collect())
+        };
+        let verdict = match verdict {
+            None => "accepted".to_owned(),
+            Some((Verdict::Waiting, code)) => format!("waiting for review ({code})"),
+            Some((Verdict::Faulty, code)) => format!("faulty ({code})"),
+            Some((Verdict::Unopened, _)) => "no key here".to_owned(),
+            Some((Verdict::Erased, _)) => "erased".to_owned(),
+        };
+        Ok(Some(LogLine {
+            entry: entry_code(&EntryRef::new(log.log, key.seq(), &entry.id), 0),
+            compartment: self
+                .state
+                .ring
+                .roster
+                .kind_of(log.name.compartment)
+                .map_or("unknown", crate::roster::CompartmentKind::word),
+            author: self.state.author(log.name.device),
+            hlc,
+            verdict,
+            operations,
+        }))
+    }
+
+    /// Digests by compartment: its kind and the beginning of its id, and the digest in hexadecimal.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn digest(&mut self) -> Result<Vec<(String, String)>, Error> {
+        self.refresh()?;
+        let digests = view::digest(self.store.read()?)?;
+        let name = |d: &view::CompartmentDigest| {
+            let kind =
+                self.state.ring.roster.kind_of(d.compartment).map_or("unknown", crate::roster::CompartmentKind::word);
+            format!("{kind} {}", d.compartment)
+        };
+        Ok(digests.iter().map(|d| (name(d), crate::id::hex(&d.digest))).collect())
+    }
+
+    /// Checks the whole book from the bytes up: pages, ids and chains of all logs, signatures, and that every
+    /// accepted entry is one that opens.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read; what is wrong with it is in the report.
+    pub fn verify(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, Error> {
+        self.refresh()?;
+        let connection = self.store.read()?;
+        let mut report = VerifyReport::default();
+        if let Err(StoreError::Damaged(found)) = self.store.check_integrity() {
+            report.problems.push(format!("the file is damaged: {found}"));
+        }
+        let total = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+        for log in Store::logs(connection)? {
+            report.logs += 1;
+            let branches = Store::branches(connection, log.number)?;
+            for branch in &branches {
+                verify_branch(connection, &log, branch, &branches, &mut report, &mut |done| progress(done, total))?;
+            }
+        }
+        report.problems.truncate(PROBLEMS_MAX);
+        Ok(report)
+    }
+
+    /// Throws away everything that was made of the entries and makes it anew. `progress` is told how many
+    /// entries of how many are done.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written; then it is as it was before.
+    pub fn rebuild(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
+        self.write(|writer| {
+            let tx = writer.tx;
+            for table in view::TABLES.iter().chain(crate::merge::TABLES) {
+                tx.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+            }
+            tx.execute_batch("DELETE FROM verdict")?;
+            tx.execute_batch(&view_tables())?;
+            writer.state.logs = Logs::load(tx)?;
+            let total = tx.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            let mut done = 0;
+            let mut intake = Intake::new(tx, &writer.state.ring);
+            for log in Store::logs(tx)? {
+                for branch in Store::branches(tx, log.number)? {
+                    Store::entries(tx, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
+                        done += 1;
+                        if done % 1_024 == 0 {
+                            progress(done, total);
+                        }
+                        if log.name.is_control() {
+                            if control_entry(&log, &entry).is_none() {
+                                Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
+                            }
+                        } else {
+                            intake.take((&log.name, log.log), entry.key, (&entry.id, &entry.entry()))?;
+                        }
+                        Ok::<bool, Error>(true)
+                    })?;
+                }
+            }
+            intake.finish()?;
+            writer.post()?;
+            Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
+            Ok(())
+        })
+    }
+
+    /// Makes the droppable tables anew if another version of the program made them, and finishes what a crash
+    /// left to be posted.
+    pub(super) fn make_views_if_older(&mut self) -> Result<(), Error> {
+        if self.store.value(value::VIEWS)?.as_deref() != Some(&VIEWS_VERSION.to_le_bytes()) {
+            return self.rebuild(&mut |_, _| {});
+        }
+        let marked: Option<i64> = {
+            let mut statement = self.store.read()?.prepare_cached("SELECT subject FROM dirty LIMIT 1")?;
+            statement.query_row([], |row| row.get(0)).optional()?
+        };
+        if marked.is_some() { self.post_all() } else { Ok(()) }
+    }
+
+    /// Judges all entries anew that are not accepted, as after keys or control entries came.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written.
+    pub fn judge_anew(&mut self) -> Result<(), Error> {
+        self.write(|writer| rejudge(writer.tx, writer.state, None))?;
+        self.post_all()
+    }
+}
+
+/// Keys of the newest entries: the last ones of every branch.
+fn newest(connection: &Connection, limit: usize) -> Result<Vec<EntryKey>, Error> {
+    let mut keys = Vec::new();
+    for log in Store::logs(connection)? {
+        for branch in Store::branches(connection, log.number)? {
+            let from = branch.tip_seq.saturating_sub(limit as u64).max(branch.fork_seq);
+            keys.extend((from + 1..=branch.tip_seq).map(|seq| EntryKey::new(log.number, seq, branch.branch)));
+        }
+    }
+    Ok(keys)
+}
+
+/// Recomputes the ids of a branch along its chain and checks every signature that is kept.
+fn verify_branch(
+    connection: &Connection,
+    log: &LogRow,
+    branch: &BranchOf,
+    branches: &[BranchOf],
+    report: &mut VerifyReport,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(), Error> {
+    let code = |seq| format!("{}-{seq}", log.log.short());
+    let mut backlink = EntryId::ZERO;
+    let mut at = branch.parent;
+    while let Some(parent) = branches.iter().find(|b| b.branch == at && b.fork_seq >= branch.fork_seq && b.parent != at)
+    {
+        at = parent.parent;
+    }
+    if branch.fork_seq > 0 {
+        let before: Option<StoredEntry> = Store::entry(connection, EntryKey::new(log.number, branch.fork_seq, at))?;
+        backlink = before.map(|e| e.id).unwrap_or_default();
+    }
+    let mut expected = branch.fork_seq + 1;
+    Store::entries(connection, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
+        let seq = entry.key.seq();
+        let id = entry.entry().id(log.log, seq, backlink);
+        if seq != expected || id != entry.id {
+            report.problems.push(format!("entry {} is not what its author signed", code(seq)));
+        }
+        let signature = Store::head(connection, entry.key)?;
+        let needed = seq.is_multiple_of(SIGNED_EVERY) || seq == branch.tip_seq || log.name.is_control();
+        match signature {
+            Some(signature) => {
+                report.heads += 1;
+                if log.name.author.sign.verify_head(log.log, seq, entry.id, &signature).is_err() {
+                    report.problems.push(format!("the signature of entry {} does not fit", code(seq)));
+                }
+            }
+            None if needed => report.problems.push(format!("the signature of entry {} is missing", code(seq))),
+            None => {}
+        }
+        (backlink, expected) = (entry.id, seq + 1);
+        report.entries += 1;
+        if report.entries.is_multiple_of(1_024) {
+            progress(report.entries);
+        }
+        Ok::<bool, Error>(report.problems.len() < PROBLEMS_MAX)
+    })?;
+    if expected != branch.tip_seq + 1 {
+        report.problems.push(format!("entries after {} are missing", code(expected.saturating_sub(1))));
+    }
+    Ok(())
+}

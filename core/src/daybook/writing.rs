@@ -1,0 +1,252 @@
+//! Writing: operations become sealed, signed entries of this device's logs, in one durable transaction.
+
+use super::error::Error;
+use super::state::{State, control_entry, value};
+use crate::clock::{Hlc, Host, random};
+use crate::crypto::{FieldPlace, Nonce, Place};
+use crate::entry::{Ground, Sealed, SealedEntry};
+use crate::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, KeyId, Lane, PatientId};
+use crate::limits::{CONTROL_BODY_BYTES_MAX, ENTRIES_PER_RUN_MAX, OPERATIONS_PER_ENTRY_MAX, SEQ_MAX};
+use crate::log::{LogName, Run, RunBuilder, Tip};
+use crate::merge::{Intake, Logs};
+use crate::record::{Body, EntryRef, Operation};
+use crate::roster::{Control, ControlBody, PlaceOf, SealedText};
+use crate::store::{EntryKey, Store};
+use crate::view;
+use rusqlite::Connection;
+
+/// Longest body that this program writes: sealed and padded it stays under the format's limit.
+const BODY_BYTES_MAX: usize = 60 * 1024;
+
+/// An operation with the compartment that it belongs to.
+pub(super) struct Said {
+    pub compartment: CompartmentId,
+    pub operation: Vec<u8>,
+}
+
+/// An entry that was written.
+#[derive(Clone, Copy)]
+pub(super) struct WrittenEntry {
+    pub key: EntryKey,
+    pub reference: EntryRef,
+}
+
+/// The writer of one transaction.
+pub(super) struct Writer<'a> {
+    pub tx: &'a Connection,
+    pub state: &'a mut State,
+    pub host: &'a mut dyn Host,
+}
+
+impl Writer<'_> {
+    /// Seals, signs, stores and posts operations of one commit; they are durable when the transaction is.
+    pub fn commit(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
+        self.begin_incarnation_if_needed()?;
+        let commit = CommitId::new(random(self.host));
+        let hlc = self.tick()?;
+        let mut written = Vec::new();
+        for (compartment, lane, bodies) in bodies(said, commit, hlc)? {
+            written.extend(self.write_log(compartment, lane, &bodies)?);
+        }
+        self.post()?;
+        Ok(written)
+    }
+
+    /// Makes the rows of everything that was marked.
+    pub fn post(&mut self) -> Result<(), Error> {
+        while view::post(self.tx, &self.state.logs, 1_024)? > 0 {}
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<Hlc, Error> {
+        self.state.hlc = self.state.hlc.tick(self.host.now_ms());
+        Store::set_value(self.tx, value::HLC, &self.state.hlc.bits().to_le_bytes())?;
+        Ok(self.state.hlc)
+    }
+
+    fn name(&self, compartment: CompartmentId, lane: Lane) -> LogName {
+        LogName::new(self.state.device.public(), self.state.incarnation, compartment, lane)
+    }
+
+    /// The end of an own log.
+    fn tip(&self, name: &LogName) -> Result<Tip, Error> {
+        let mut tip = Tip::start(name, &self.state.ring.incident);
+        if let Some(row) = Store::log_row(self.tx, &tip.log)?
+            && let Some(branch) = Store::branches(self.tx, row.number)?.first()
+        {
+            (tip.seq, tip.id) = (branch.tip_seq, branch.tip_id);
+        }
+        if tip.seq >= SEQ_MAX { Err(Error::TooMuch) } else { Ok(tip) }
+    }
+
+    fn write_log(
+        &mut self,
+        compartment: CompartmentId,
+        lane: Lane,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<WrittenEntry>, Error> {
+        let rights = self.state.ring.roster.rights_of(&self.state.grant, self.state.device_id, compartment);
+        if !rights.is_ok_and(crate::roster::Rights::writes) {
+            return Err(Error::NoRight);
+        }
+        let name = self.name(compartment, lane);
+        let mut tip = self.tip(&name)?;
+        let mut written = Vec::new();
+        for bodies in bodies.chunks(ENTRIES_PER_RUN_MAX) {
+            let (first_seq, backlink) = (tip.next_seq(), tip.id);
+            let mut run = RunBuilder::new(&name, first_seq, backlink);
+            {
+                let (key, reading) = self.state.sealing_key(compartment)?;
+                let ground = Ground { grant: self.state.grant, hint: self.state.ring.roster.hint(), key };
+                let mut sealed = Vec::new();
+                for body in bodies {
+                    let place = Place { incident: self.state.ring.incident, log: tip.log, seq: tip.next_seq() };
+                    let nonce = reading.seal(&place, body, &mut sealed);
+                    let entry = SealedEntry { ground, nonce, sealed: Sealed::Body(&sealed) };
+                    let signed = tip.append(&entry, &self.state.device.signing);
+                    run.push(&entry, Some(signed.signature));
+                }
+            }
+            written.extend(self.store_run(&run.finish())?);
+        }
+        Ok(written)
+    }
+
+    /// Stores a run of an own log by the way that every run takes.
+    fn store_run(&mut self, bytes: &[u8]) -> Result<Vec<WrittenEntry>, Error> {
+        let run = Run::read(bytes)?.verify(&self.state.ring.incident)?;
+        let appended = Store::append(self.tx, &run)?;
+        if self.state.logs.get(appended.log).is_none() || appended.forked {
+            self.state.logs = Logs::load(self.tx)?;
+        }
+        let mut intake = Intake::new(self.tx, &self.state.ring);
+        let mut written = Vec::new();
+        for entry in run.entries().iter().skip(appended.known) {
+            let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
+            if !run.name().is_control() {
+                let refused = intake.take((run.name(), run.log()), key, (entry.id(), entry.entry()))?;
+                if let Some((verdict, code)) = refused {
+                    tracing::error!(?verdict, code, "an own entry is not accepted");
+                    let right = matches!(verdict, crate::store::Verdict::Waiting);
+                    return Err(if right { Error::NoRight } else { Error::Bug("an own entry is not accepted") });
+                }
+            }
+            written.push(WrittenEntry { key, reference: EntryRef::new(run.log(), entry.seq(), entry.id()) });
+        }
+        intake.finish()?;
+        Ok(written)
+    }
+
+    /// Writes one control entry. `control` is given the place where it will stand, to seal text for it.
+    pub fn control(&mut self, control: impl FnOnce(&State, Place) -> Result<Control, Error>) -> Result<EntryId, Error> {
+        if self.state.begin {
+            self.begin_incarnation_if_needed()?;
+        }
+        let commit = CommitId::new(random(self.host));
+        let hlc = self.tick()?;
+        let name = self.name(CONTROL, Lane::Safety);
+        let mut tip = self.tip(&name)?;
+        let place = Place { incident: self.state.ring.incident, log: tip.log, seq: tip.next_seq() };
+        let body = ControlBody { commit, hlc, control: control(self.state, place)? }.to_bytes();
+        if body.len() > CONTROL_BODY_BYTES_MAX {
+            return Err(Error::TooMuch);
+        }
+        let ground = Ground { grant: self.state.grant, hint: self.state.ring.roster.hint(), key: KeyId::ZERO };
+        let entry = SealedEntry { ground, nonce: Nonce::ZERO, sealed: Sealed::Body(&body) };
+        let mut run = RunBuilder::new(&name, tip.next_seq(), tip.id);
+        let signed = tip.append(&entry, &self.state.device.signing);
+        run.push(&entry, Some(signed.signature));
+        for written in self.store_run(&run.finish())? {
+            let (Some(stored), Some(log)) =
+                (Store::entry(self.tx, written.key)?, self.state.logs.get(written.key.log()))
+            else {
+                return Err(Error::Bug("a control entry is gone"));
+            };
+            self.state.control.extend(control_entry(log, &stored));
+        }
+        self.state.refold();
+        Ok(signed.id)
+    }
+
+    /// A new incarnation begins when a book was restored or entries of it were met that it did not have: what
+    /// is written next can then contradict nothing.
+    fn begin_incarnation_if_needed(&mut self) -> Result<(), Error> {
+        if !self.state.begin {
+            return Ok(());
+        }
+        let previous = self.own_heads()?;
+        self.state.incarnation = Incarnation::new(random(self.host));
+        self.state.begin = false;
+        Store::set_value(self.tx, value::INCARNATION, self.state.incarnation.as_bytes())?;
+        self.tx.execute("DELETE FROM book WHERE key = ?1", [value::BEGIN])?;
+        self.control(|_, _| Ok(Control::Incarnation { previous }))?;
+        Ok(())
+    }
+
+    /// Heads of all logs of the current incarnation.
+    fn own_heads(&self) -> Result<Vec<PlaceOf>, Error> {
+        let mut heads = Vec::new();
+        for log in Store::logs(self.tx)? {
+            if log.name.device == self.state.device_id && log.name.incarnation == self.state.incarnation {
+                let branches = Store::branches(self.tx, log.number)?;
+                heads.extend(branches.iter().map(|b| PlaceOf { log: log.log, seq: b.tip_seq, id: b.tip_id }));
+            }
+        }
+        Ok(heads)
+    }
+}
+
+/// Seals text of a control entry for the directory.
+pub(super) fn seal_text(state: &State, entry: Place, field: u16, text: &str) -> Result<SealedText, Error> {
+    let directory = state.compartment(crate::roster::CompartmentKind::Directory)?;
+    let (key, reading) = state.sealing_key(directory)?;
+    Ok(SealedText { key, sealed: reading.seal_field(&FieldPlace { entry, field }, text.as_bytes()) })
+}
+
+/// Bodies for one log.
+type LogBodies = (CompartmentId, Lane, Vec<Vec<u8>>);
+
+/// Bodies by log, in order of compartment and lane: at most 64 operations, one edit per patient.
+fn bodies(said: &[Said], commit: CommitId, hlc: Hlc) -> Result<Vec<LogBodies>, Error> {
+    let mut by_log: std::collections::BTreeMap<(CompartmentId, Lane), Vec<Batch>> = std::collections::BTreeMap::new();
+    for one in said {
+        let operation =
+            Operation::read(&one.operation).map_err(|_| Error::Bug("an own operation does not fit its schema"))?;
+        let patient = if let Operation::Edit(edit) = &operation { Some(edit.patient) } else { None };
+        if one.operation.len() + 64 > BODY_BYTES_MAX {
+            return Err(Error::TooMuch);
+        }
+        let batches = by_log.entry((one.compartment, operation.lane())).or_default();
+        if let Some(batch) = batches.last_mut().filter(|batch| batch.takes(&one.operation, patient)) {
+            batch.push(one.operation.clone(), patient);
+        } else {
+            let mut batch = Batch::default();
+            batch.push(one.operation.clone(), patient);
+            batches.push(batch);
+        }
+    }
+    let write = |batches: Vec<Batch>| batches.iter().map(|batch| Body::write(commit, hlc, &batch.operations)).collect();
+    Ok(by_log.into_iter().map(|((compartment, lane), batches)| (compartment, lane, write(batches))).collect())
+}
+
+/// The operations of one entry to be.
+#[derive(Default)]
+struct Batch {
+    operations: Vec<Vec<u8>>,
+    bytes: usize,
+    edited: std::collections::BTreeSet<PatientId>,
+}
+
+impl Batch {
+    fn takes(&self, operation: &[u8], patient: Option<PatientId>) -> bool {
+        self.operations.len() < OPERATIONS_PER_ENTRY_MAX
+            && self.bytes + operation.len() + 64 <= BODY_BYTES_MAX
+            && patient.is_none_or(|patient| !self.edited.contains(&patient))
+    }
+
+    fn push(&mut self, operation: Vec<u8>, patient: Option<PatientId>) {
+        self.bytes += operation.len();
+        self.operations.push(operation);
+        self.edited.extend(patient);
+    }
+}

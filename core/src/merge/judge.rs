@@ -1,0 +1,99 @@
+//! The verdict on one entry: may its author write there, does it open, is it what it should be.
+
+use crate::crypto::{OpenError, Place, ReadingKey};
+use crate::entry::{Sealed, SealedEntry};
+use crate::id::{EntryId, IncidentId, KeyId};
+use crate::log::LogName;
+use crate::record::{Body, FactKind, Operation};
+use crate::roster::{Rights, Roster, Waits};
+use crate::store::Verdict;
+use std::collections::BTreeMap;
+
+/// What a device brings to judge entries: the incident, who may do what, and the keys that it holds.
+#[derive(Debug)]
+pub struct Keyring {
+    /// The incident.
+    pub incident: IncidentId,
+    /// Who may do what.
+    pub roster: Roster,
+    /// Reading keys by key id.
+    pub keys: BTreeMap<KeyId, ReadingKey>,
+}
+
+/// What is thought of an entry.
+#[derive(Debug)]
+pub enum Judged<'b> {
+    /// It opened and is well formed; with a reason it waits for review, its edits passed through.
+    Opened(Body<'b>, Option<Waits>),
+    /// It has no effect.
+    Without(Verdict, &'static str),
+}
+
+/// Judges an entry at a place of a log; `body` is filled with what was opened.
+pub fn judge<'b>(
+    ring: &Keyring,
+    name: &LogName,
+    place: &Place,
+    (id, entry): (&EntryId, &SealedEntry<'_>),
+    body: &'b mut Vec<u8>,
+) -> Judged<'b> {
+    let (Sealed::Body(sealed), false) = (entry.sealed, ring.roster.erased().contains(id)) else {
+        return Judged::Without(Verdict::Erased, "erased");
+    };
+    let rights = match ring.roster.rights_of(&entry.ground.grant, name.device, name.compartment) {
+        Ok(rights) if rights.writes() => Ok(rights),
+        Ok(_) => Err(Waits::NoRight),
+        Err(waits) => Err(waits),
+    };
+    let kind = ring.roster.kind_of(name.compartment);
+    let (Some(key), Some(kind)) = (ring.keys.get(&entry.ground.key), kind) else {
+        return match rights {
+            Ok(_) => Judged::Without(Verdict::Unopened, "no key"),
+            Err(waits) => Judged::Without(Verdict::Waiting, waits.code()),
+        };
+    };
+    if let Err(error) = key.open(place, &entry.nonce, sealed, body) {
+        return Judged::Without(Verdict::Faulty, fault_code(error));
+    }
+    match Body::read(body, name.lane, kind) {
+        Err(fault) => Judged::Without(Verdict::Faulty, fault.code()),
+        Ok(body) => {
+            let waits = match rights {
+                Err(waits) => Some(waits),
+                Ok(rights) if body.operations.iter().all(|(op, _)| rights.covers(needed(op))) => None,
+                Ok(_) => Some(Waits::NoRightToOperation),
+            };
+            Judged::Opened(body, waits)
+        }
+    }
+}
+
+/// The rule code of a body that does not open.
+const fn fault_code(error: OpenError) -> &'static str {
+    match error {
+        OpenError::Seal => "F-001",
+        OpenError::Nonce => "F-002",
+        OpenError::Padding => "F-003",
+    }
+}
+
+/// The right that an operation needs.
+fn needed(operation: &Operation<'_>) -> Rights {
+    match operation {
+        Operation::Newer => Rights::NONE,
+        Operation::Edit(_) => Rights::REGISTER,
+        Operation::Fact(fact) => match fact.statement.kind() {
+            FactKind::Allergy | FactKind::NoKnownAllergies => Rights::ALLERGY,
+            FactKind::Dispense | FactKind::Reversal => Rights::DISPENSE,
+            FactKind::StockMovement | FactKind::StockCount => Rights::MOVE,
+            FactKind::Refutation | FactKind::Resolution if fact.patient.is_none() => Rights::MOVE,
+            FactKind::Refutation
+            | FactKind::Observation
+            | FactKind::Condition
+            | FactKind::Immunization
+            | FactKind::Note
+            | FactKind::Deceased
+            | FactKind::Resolution => Rights::OBSERVE,
+        },
+    }
+}

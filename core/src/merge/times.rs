@@ -1,0 +1,208 @@
+//! Which times cannot be right: judged against what the other devices of a compartment say, never against now.
+
+use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
+use crate::id::DeviceId;
+use crate::store::StoreError;
+use rusqlite::Connection;
+
+/// A time is not plausible if it is later than every other device's greatest by more than this.
+const LATE_MS: i64 = 30 * DAY_MS;
+/// A clock time is not plausible if it is this far behind the entry's own hlc.
+const BEHIND_MS: i64 = DAY_MS;
+
+/// The greatest times of the devices of one compartment: the greatest, its device, and the greatest of all others.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Times {
+    greatest: Option<(DeviceId, i64)>,
+    second: Option<i64>,
+}
+
+impl Times {
+    /// Loads the times of a compartment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn load(connection: &Connection, compartment: i64) -> Result<Self, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT device, hlc FROM device_time WHERE compartment = ?1 ORDER BY hlc DESC, device LIMIT 2",
+        )?;
+        let mut rows = statement.query([compartment])?;
+        let mut times = Self::default();
+        while let Some(row) = rows.next()? {
+            let ms = Hlc::from_bits(row.get::<_, i64>(1)?.cast_unsigned()).ms();
+            match times.greatest {
+                None => times.greatest = Some((DeviceId::new(row.get(0)?), ms)),
+                Some(_) => times.second = Some(ms),
+            }
+        }
+        Ok(times)
+    }
+
+    /// The greatest time of any device but `device`; none if there is no other.
+    #[must_use]
+    pub fn of_others(&self, device: DeviceId) -> Option<i64> {
+        match self.greatest {
+            Some((of, ms)) if of != device => Some(ms),
+            _ => self.second,
+        }
+    }
+
+    /// Whether a time of `device` cannot be right.
+    #[must_use]
+    pub fn implausible(&self, device: DeviceId, hlc: Hlc, effective: Option<&EffectiveTime>) -> bool {
+        let late = |ms: i64| self.of_others(device).is_some_and(|others| ms.saturating_sub(others) > LATE_MS);
+        let behind =
+            effective.is_some_and(|e| e.source == TimeSource::Clock && hlc.ms().saturating_sub(e.ms) > BEHIND_MS);
+        late(hlc.ms()) || effective.is_some_and(|e| late(e.ms)) || behind
+    }
+
+    /// Takes note of the greatest time of accepted entries; [`Times::settle`] acts on it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn note(tx: &Connection, compartment: i64, device: DeviceId, hlc: Hlc) -> Result<(), StoreError> {
+        tx.prepare_cached(
+            "INSERT INTO device_time_noted (compartment, device, hlc) VALUES (?1, ?2, ?3)
+             ON CONFLICT (compartment, device) DO UPDATE SET hlc = max(hlc, ?3)",
+        )?
+        .execute((compartment, device.as_bytes(), hlc.bits().cast_signed()))?;
+        Ok(())
+    }
+
+    /// Acts on what was noted: where the bound of a device moves, the subjects whose times lie between the
+    /// old and the new bound are marked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn settle(tx: &Connection) -> Result<(), StoreError> {
+        for compartment in compartments(tx, "SELECT DISTINCT compartment FROM device_time_noted")? {
+            let before = Self::load(tx, compartment)?;
+            tx.prepare_cached(
+                "INSERT INTO device_time (compartment, device, hlc)
+                 SELECT compartment, device, hlc FROM device_time_noted WHERE compartment = ?1
+                 ON CONFLICT (compartment, device) DO UPDATE SET hlc = max(hlc, excluded.hlc)",
+            )?
+            .execute([compartment])?;
+            before.mark_moved(tx, compartment, &Self::load(tx, compartment)?)?;
+        }
+        tx.prepare_cached("DELETE FROM device_time_noted")?.execute([])?;
+        Ok(())
+    }
+
+    /// Makes the times of all compartments anew from the accepted operations, as after a withdrawal.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn recompute(tx: &Connection) -> Result<(), StoreError> {
+        for compartment in compartments(tx, "SELECT id FROM compartment")? {
+            let before = Self::load(tx, compartment)?;
+            tx.prepare_cached("DELETE FROM device_time WHERE compartment = ?1")?.execute([compartment])?;
+            tx.prepare_cached(
+                "INSERT INTO device_time (compartment, device, hlc)
+                 SELECT log.compartment, log.device, max(op.hlc) FROM op JOIN log ON log.id = op.id >> 41
+                 WHERE log.compartment = ?1 AND op.waiting = 0 GROUP BY log.device",
+            )?
+            .execute([compartment])?;
+            before.mark_moved(tx, compartment, &Self::load(tx, compartment)?)?;
+        }
+        tx.prepare_cached("DELETE FROM device_time_noted")?.execute([])?;
+        Ok(())
+    }
+
+    /// Keeps which times of a subject lie beyond the bounds now, so that a bound that rises finds them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn keep_late(
+        &self,
+        tx: &Connection,
+        subject: i64,
+        times: impl Iterator<Item = (DeviceId, i64)>,
+    ) -> Result<(), StoreError> {
+        tx.prepare_cached("DELETE FROM late WHERE subject = ?1")?.execute([subject])?;
+        for (_, time_ms) in times.filter(|(device, ms)| *ms > self.bound(*device)) {
+            tx.prepare_cached("INSERT OR IGNORE INTO late (subject, time_ms) VALUES (?1, ?2)")?
+                .execute((subject, time_ms))?;
+        }
+        Ok(())
+    }
+
+    /// The last plausible millisecond of a device.
+    fn bound(&self, device: DeviceId) -> i64 {
+        self.of_others(device).map_or(i64::MAX, |ms| ms.saturating_add(LATE_MS))
+    }
+
+    /// Marks the subjects whose times lie between the bounds that `self` and `now` give to some device.
+    fn mark_moved(&self, tx: &Connection, compartment: i64, now: &Self) -> Result<(), StoreError> {
+        let devices =
+            [self.greatest, now.greatest].into_iter().flatten().map(|(device, _)| device).chain([DeviceId::ZERO]);
+        let (mut falls, mut rises) = (None::<(i64, i64)>, None::<(i64, i64)>);
+        for device in devices {
+            let (old, new) = (self.bound(device), now.bound(device));
+            let range = if new < old { &mut falls } else { &mut rises };
+            if old != new {
+                let (low, high) = range.unwrap_or((i64::MAX, i64::MIN));
+                *range = Some((low.min(old).min(new), high.max(old).max(new)));
+            }
+        }
+        // A bound that rises frees only times that lay beyond it before; those are few and kept apart.
+        if let Some((low, high)) = rises {
+            let statement = "INSERT OR IGNORE INTO dirty (subject) SELECT late.subject FROM late JOIN subject ON subject.id = late.subject
+                 WHERE late.time_ms > ?1 AND late.time_ms <= ?2 AND subject.compartment = ?3";
+            tx.prepare_cached(statement)?.execute((low, high, compartment))?;
+        }
+        // A bound falls when the second device of a compartment is first heard of, or on a withdrawal.
+        if let Some((low, high)) = falls {
+            let statement = "INSERT OR IGNORE INTO dirty (subject) SELECT op.subject FROM op JOIN subject ON subject.id = op.subject
+                 WHERE op.time_ms > ?1 AND op.time_ms <= ?2 AND subject.compartment = ?3";
+            tx.prepare_cached(statement)?.execute((low, high, compartment))?;
+        }
+        Ok(())
+    }
+}
+
+fn compartments(tx: &Connection, query: &str) -> Result<Vec<i64>, StoreError> {
+    let mut statement = tx.prepare_cached(query)?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Precision;
+
+    fn times(greatest: (u8, i64), second: Option<i64>) -> Times {
+        Times { greatest: Some((DeviceId::new([greatest.0; 32]), greatest.1)), second }
+    }
+
+    fn at(ms: i64, source: TimeSource) -> EffectiveTime {
+        EffectiveTime { ms, offset_minutes: 0, precision: Precision::Millisecond, source }
+    }
+
+    #[test]
+    fn alone_no_time_is_implausible() {
+        let device = DeviceId::new([1; 32]);
+        let far = Hlc::default().tick(4_000_000_000_000);
+        assert!(!times((1, far.ms()), None).implausible(device, far, Some(&at(far.ms(), TimeSource::Clock))));
+    }
+
+    #[test]
+    fn more_than_30_days_after_all_others_is() {
+        let (one, two) = (DeviceId::new([1; 32]), DeviceId::new([2; 32]));
+        let others = times((1, 1_000 * DAY_MS), Some(100 * DAY_MS));
+        let hlc = |days: i64| Hlc::default().tick(days * DAY_MS);
+        assert!(others.implausible(one, hlc(131), None) && !others.implausible(one, hlc(130), None));
+        assert!(!others.implausible(two, hlc(1_030), None));
+        assert!(others.implausible(two, hlc(5), Some(&at(1_031 * DAY_MS, TimeSource::Stated))));
+    }
+
+    #[test]
+    fn a_clock_time_a_day_behind_its_entry_is() {
+        let device = DeviceId::new([1; 32]);
+        let hlc = Hlc::default().tick(10 * DAY_MS);
+        let alone = times((1, 10 * DAY_MS), None);
+        assert!(alone.implausible(device, hlc, Some(&at(9 * DAY_MS - 1, TimeSource::Clock))));
+        assert!(!alone.implausible(device, hlc, Some(&at(9 * DAY_MS - 1, TimeSource::Stated))));
+    }
+}

@@ -1,0 +1,188 @@
+//! The founding statement: what an incident is, signed by every root.
+
+use crate::codec::{Malformed, Reader, Writer, check};
+use crate::crypto::{DevicePublic, Label, RecoverySeed, Signature, SigningKey, derive};
+use crate::id::{DeviceId, IncidentId};
+use crate::limits::{FORMAT, ROOTS_MAX, SUITE, TEXT_BYTES_MAX};
+
+/// A root device and the organisation that it stands for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Root {
+    /// Public keys of the device.
+    pub device: DevicePublic,
+    /// Name of the organisation; not secret.
+    pub organisation: String,
+}
+
+/// What an incident is. Its hash is the incident's id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Founding {
+    /// 16 random bytes.
+    pub nonce: [u8; 16],
+    /// Name of the incident; not secret.
+    pub name: String,
+    /// Whether it is an exercise, for ever.
+    pub exercise: bool,
+    /// Root devices, 1 to 16.
+    pub roots: Vec<Root>,
+    /// How many working roots end or add a root together; 0 if only the recovery root can.
+    pub quorum: u8,
+    /// Public keys of the recovery root, whose secrets derive from the seed on paper.
+    pub recovery: DevicePublic,
+}
+
+/// A founding statement with its bytes and the signatures of all roots, all checked.
+#[derive(Clone, Debug)]
+pub struct SignedFounding {
+    founding: Founding,
+    incident: IncidentId,
+    bytes: Vec<u8>,
+}
+
+/// Why bytes are no founding statement.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// cut off or not in canonical form.
+    #[error("X-001 founding statement is damaged: {0}")]
+    Malformed(#[from] Malformed),
+    /// another format or suite.
+    #[error("X-002 founding statement is of another version")]
+    Newer,
+    /// a key, the quorum or the number of roots.
+    #[error("X-003 founding statement is not possible")]
+    Impossible,
+    /// a signature.
+    #[error("X-004 a root's signature does not fit the founding statement")]
+    Signature,
+}
+
+impl Founding {
+    /// The statement of one root, with a recovery root from `seed`.
+    #[must_use]
+    pub fn of_one(nonce: [u8; 16], name: &str, exercise: bool, root: Root, seed: &RecoverySeed) -> Self {
+        let recovery = seed.device().public();
+        Self { nonce, name: name.to_owned(), exercise, roots: vec![root], quorum: 0, recovery }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut to = Writer::new();
+        to.map(8).uint(1).uint(u64::from(FORMAT)).uint(2).uint(u64::from(SUITE)).uint(3).bytes(&self.nonce);
+        to.uint(4).text(&self.name).uint(5).bool(self.exercise).uint(6).list(self.roots.len());
+        for root in &self.roots {
+            to.list(2).bytes(&root.device.to_bytes()).text(&root.organisation);
+        }
+        to.uint(7).uint(u64::from(self.quorum)).uint(8).bytes(&self.recovery.to_bytes());
+        to.finish()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, FoundingError> {
+        check(bytes)?;
+        let from = &mut Reader::new(bytes);
+        let mut fields = from.fields()?;
+        let mut expect = |key, from: &mut Reader<'_>| {
+            if fields.next(from)? == Some(key) { Ok(()) } else { Err(FoundingError::Newer) }
+        };
+        expect(1, from)?;
+        let format = from.uint()?;
+        expect(2, from)?;
+        if (format, from.uint()?) != (u64::from(FORMAT), u64::from(SUITE)) {
+            return Err(FoundingError::Newer);
+        }
+        expect(3, from)?;
+        let nonce = from.array()?;
+        expect(4, from)?;
+        let name = from.text(TEXT_BYTES_MAX)?.to_owned();
+        expect(5, from)?;
+        let exercise = from.bool()?;
+        expect(6, from)?;
+        let count = from.list(ROOTS_MAX)?;
+        let mut roots = Vec::with_capacity(count);
+        for _ in 0..count {
+            from.tuple(2)?;
+            let device = DevicePublic::parse(from.bytes()?).map_err(|_| FoundingError::Impossible)?;
+            roots.push(Root { device, organisation: from.text(TEXT_BYTES_MAX)?.to_owned() });
+        }
+        expect(7, from)?;
+        let quorum = from.byte()?;
+        expect(8, from)?;
+        let recovery = DevicePublic::parse(from.bytes()?).map_err(|_| FoundingError::Impossible)?;
+        if !from.at_end() {
+            return Err(FoundingError::Newer);
+        }
+        let founding = Self { nonce, name, exercise, roots, quorum, recovery };
+        if founding.possible() { Ok(founding) } else { Err(FoundingError::Impossible) }
+    }
+
+    /// With three roots or more the quorum is more than half of them and not all; with fewer there is none.
+    fn possible(&self) -> bool {
+        let (roots, quorum) = (self.roots.len(), usize::from(self.quorum));
+        let mut devices: Vec<_> = self.roots.iter().map(|r| r.device.device_id()).collect();
+        devices.push(self.recovery.device_id());
+        devices.sort_unstable();
+        let distinct = devices.windows(2).all(|pair| pair.first() != pair.last());
+        distinct && roots >= 1 && if roots >= 3 { quorum * 2 > roots && quorum < roots } else { quorum == 0 }
+    }
+}
+
+impl SignedFounding {
+    /// Signs a statement with the keys of all its roots, in their order.
+    ///
+    /// # Errors
+    /// [`FoundingError`] if the statement is not possible or a key is not its root's.
+    pub fn sign(founding: &Founding, keys: &[&SigningKey]) -> Result<Self, FoundingError> {
+        let statement = founding.to_bytes();
+        let mut bytes = u32::try_from(statement.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&statement);
+        for key in keys {
+            bytes.extend_from_slice(&key.sign_founding(&statement).0);
+        }
+        Self::read(&bytes)
+    }
+
+    /// Reads length 4, statement, and one signature of 64 bytes per root; checks all of it.
+    ///
+    /// # Errors
+    /// [`FoundingError`] says what is wrong.
+    pub fn read(bytes: &[u8]) -> Result<Self, FoundingError> {
+        let cut = FoundingError::Malformed(Malformed::Length);
+        let (length, rest) = bytes.split_first_chunk::<4>().ok_or(cut)?;
+        let (statement, mut signatures) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(cut)?;
+        let founding = Founding::read(statement)?;
+        for root in &founding.roots {
+            let (signature, rest) = signatures.split_first_chunk::<64>().ok_or(cut)?;
+            let checked = root.device.sign.verify_founding(statement, &Signature(*signature));
+            checked.map_err(|_| FoundingError::Signature)?;
+            signatures = rest;
+        }
+        if !signatures.is_empty() {
+            return Err(cut);
+        }
+        let incident = IncidentId::new(derive(Label::Founding, &[statement]));
+        Ok(Self { founding, incident, bytes: bytes.to_vec() })
+    }
+
+    /// The incident's id.
+    #[must_use]
+    pub const fn incident(&self) -> &IncidentId {
+        &self.incident
+    }
+
+    /// The statement.
+    #[must_use]
+    pub const fn founding(&self) -> &Founding {
+        &self.founding
+    }
+
+    /// Length, statement and signatures.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether a device is a root, the recovery root included.
+    #[must_use]
+    pub fn is_root(&self, device: &DeviceId) -> bool {
+        let roots = self.founding.roots.iter().map(|root| root.device.device_id());
+        roots.chain([self.founding.recovery.device_id()]).any(|root| root == *device)
+    }
+}

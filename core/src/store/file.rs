@@ -1,0 +1,352 @@
+//! The file: opening, pragmas, transactions, and the poisoned handle.
+
+use super::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES};
+use crate::crypto::DatabaseKey;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Size of a page: on bulk merge 1.4 times faster than 4 KiB.
+const PAGE_BYTES: i64 = 16_384;
+/// Pages of the write-ahead log after which they move into the book: 1 MiB, so that a small disk is not filled
+/// by what is there twice.
+const WAL_PAGES: &str = "64";
+/// The same while many entries come in one after the other: 16 MiB.
+const WAL_PAGES_BULK: &str = "1000";
+/// How long a write waits for another process of this machine.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// Why the store did not do what it was asked; nothing was written unless a variant says so.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No file there.
+    #[error("no book there")]
+    Missing,
+    /// There is a file already.
+    #[error("a file is there already")]
+    Exists,
+    /// The file is no book, or its key is another.
+    #[error("the file is not the database of this book")]
+    NotABook,
+    /// Written by a newer version of this program.
+    #[error("written by a newer version (schema {0})")]
+    Newer(i32),
+    /// The file is damaged; it was left as it is.
+    #[error("the file is damaged: {0}")]
+    Damaged(String),
+    /// Another process has held the book for longer than this one waited.
+    #[error("another process is using the book")]
+    Busy,
+    /// The disk is full; the transaction was undone.
+    #[error("the disk is full")]
+    Full,
+    /// The disk or the file does not allow writing.
+    #[error("the book cannot be written")]
+    ReadOnly,
+    /// The operating system refused; it is not known whether the last transaction is durable.
+    #[error("the disk failed: {0}")]
+    Disk(String),
+    /// An earlier write failed: open the book again.
+    #[error("an earlier write failed; open the book again")]
+    Poisoned,
+    /// A mistake of this program.
+    #[error("unexpected: {0}")]
+    Bug(#[source] rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let Some(code) = error.sqlite_error_code() else {
+            return Self::Bug(error);
+        };
+        // SQLCipher says of a page whose authentication code does not fit only that: a mistake in a statement
+        // always says more.
+        if let rusqlite::Error::SqliteFailure(failure, Some(message)) = &error
+            && failure.extended_code == 1
+            && let Some(inner) = match message.as_str() {
+                "database disk image is malformed" => Some(Self::Damaged("DatabaseCorrupt".into())),
+                "database or disk is full" => Some(Self::Full),
+                "disk I/O error" => Some(Self::Disk("SystemIoFailure".into())),
+                _ => None,
+            }
+        {
+            return inner;
+        }
+        // Only the code's own text: a statement or a value never reaches an error.
+        let text = || format!("{code:?}");
+        match code {
+            ErrorCode::NotADatabase => Self::NotABook,
+            ErrorCode::DatabaseCorrupt => Self::Damaged(text()),
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Busy,
+            ErrorCode::DiskFull => Self::Full,
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => Self::ReadOnly,
+            ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory => Self::Disk(text()),
+            _ => Self::Bug(error),
+        }
+    }
+}
+
+/// One open book file. One connection; other processes may have their own.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    poisoned: bool,
+    seen_version: i64,
+    path: std::path::PathBuf,
+    identity: Option<(u64, u64)>,
+}
+
+/// Which file a path names.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+impl Store {
+    /// Makes a new file with empty tables; `views` are the statements that make the droppable ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if something is there; nothing is left behind otherwise.
+    pub fn create(path: &Path, key: &DatabaseKey, views: &str) -> Result<Self, StoreError> {
+        if path.exists() {
+            return Err(StoreError::Exists);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        set_key(&connection, key)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        set_pragmas(&mut connection)?;
+        let mut store =
+            Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) };
+        store.write(|tx| {
+            tx.execute_batch(TABLES)?;
+            tx.execute_batch(views)?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(store)
+    }
+
+    /// Opens an existing file and checks that it is a book of a version that this program knows.
+    ///
+    /// # Errors
+    /// [`StoreError`] tells what the file is instead; it is left as it is.
+    pub fn open(path: &Path, key: &DatabaseKey) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags)?;
+        set_key(&connection, key)?;
+        let application = set_pragmas(&mut connection).map(|()| 0);
+        let application = application
+            .and_then(|_| Ok(connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))?));
+        let application = application.map_err(|error| match error {
+            StoreError::Disk(_) if std::fs::OpenOptions::new().append(true).open(path).is_err() => StoreError::ReadOnly,
+            other => other,
+        })?;
+        if application != APPLICATION_ID {
+            return Err(StoreError::NotABook);
+        }
+        let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::Newer(version));
+        }
+        Ok(Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) })
+    }
+
+    /// The connection, for reading.
+    ///
+    /// # Errors
+    /// [`StoreError::Poisoned`] after a failed write.
+    pub fn read(&self) -> Result<&Connection, StoreError> {
+        if self.poisoned { Err(StoreError::Poisoned) } else { Ok(&self.connection) }
+    }
+
+    /// Runs `work` in one transaction that is durable when this returns `Ok`. An error of `work` undoes it.
+    ///
+    /// # Errors
+    /// What `work` says, or why the transaction could not be made durable; then the handle is poisoned.
+    pub fn write<T, E: From<StoreError>>(&mut self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        self.write_fresh(|connection, _, _| work(connection))
+    }
+
+    /// As [`Store::write`]; `work` is also told whether another process has written since this handle last
+    /// looked, now that nobody can write beside it.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    pub fn write_fresh<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Connection, &Self, bool) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.poisoned {
+            return Err(StoreError::Poisoned.into());
+        }
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from)?;
+        let worked = self.data_version().map_err(E::from).and_then(|version| {
+            let changed = version != self.seen_version;
+            work(&self.connection, self, changed).map(|value| (value, version))
+        });
+        let (value, version) = match worked {
+            Ok(done) => done,
+            Err(error) => {
+                self.roll_back();
+                self.make_room();
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.connection.execute_batch("COMMIT") {
+            let error = StoreError::from(error);
+            // A commit that found the disk full or the book busy was undone as a whole by SQLite.
+            self.poisoned = !matches!(error, StoreError::Full | StoreError::Busy | StoreError::ReadOnly);
+            self.roll_back();
+            self.make_room();
+            return Err(error.into());
+        }
+        self.seen_version = version;
+        if identity(&self.path) != self.identity {
+            self.poisoned = true;
+            return Err(StoreError::Disk("the file of the book is gone".into()).into());
+        }
+        Ok(value)
+    }
+
+    /// Gives back what the write-ahead log takes on the disk: it may be what a full disk lacks.
+    fn make_room(&self) {
+        // If this fails too, the error that led here says enough.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
+    /// Undoes an open transaction; a handle that cannot is of no use any more.
+    fn roll_back(&mut self) {
+        if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {
+            self.poisoned = true;
+        }
+    }
+
+    fn data_version(&self) -> Result<i64, StoreError> {
+        Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// Says that many entries come one after the other, or no more: the write-ahead log may grow meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be asked.
+    pub fn set_bulk(&self, bulk: bool) -> Result<(), StoreError> {
+        let pages = if bulk { WAL_PAGES_BULK } else { WAL_PAGES };
+        self.read()?.pragma_update(None, "wal_autocheckpoint", pages)?;
+        if !bulk {
+            self.make_room();
+        }
+        Ok(())
+    }
+
+    /// Whether another process has written since this was last asked.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn changed_elsewhere(&mut self) -> Result<bool, StoreError> {
+        self.read()?;
+        let version = self.data_version()?;
+        let changed = version != self.seen_version;
+        self.seen_version = version;
+        Ok(changed)
+    }
+
+    /// Checks every page's authentication code and SQLite's own structure.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] with what was found, at most 20 lines.
+    pub fn check_integrity(&self) -> Result<(), StoreError> {
+        let mut found: Vec<String> = Vec::new();
+        // Reads every page in use through SQLCipher, which checks its authentication code. SQLCipher's own pragma
+        // reads the file past SQLite and takes what a full disk left behind the last page for damage.
+        let mut statement = self.read()?.prepare("PRAGMA integrity_check(20)")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let line: String = row.get(0)?;
+            if line != "ok" {
+                found.push(line);
+            }
+        }
+        if found.is_empty() { Ok(()) } else { Err(StoreError::Damaged(found.join("; "))) }
+    }
+
+    /// Copies the whole book, consistent at one moment, into a new file under `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if the target is there; a target that was begun is removed again.
+    pub fn copy_to(&self, path: &Path, key: &DatabaseKey) -> Result<(), StoreError> {
+        if path.exists() {
+            return Err(StoreError::Exists);
+        }
+        let connection = self.read()?;
+        let target = path.to_str().ok_or(StoreError::ReadOnly)?;
+        // ATTACH makes no file on a connection that was opened without leave to make one.
+        std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|_| StoreError::ReadOnly)?;
+        let copied = (|| {
+            connection.execute("ATTACH DATABASE ?1 AS copy KEY ?2", (target, &raw_key(key).as_str()))?;
+            let exported = connection
+                .pragma_update(Some("copy"), "cipher_page_size", PAGE_BYTES)
+                .and_then(|()| connection.query_row("SELECT sqlcipher_export('copy')", [], |_| Ok(())))
+                .and_then(|()| connection.pragma_update(Some("copy"), "application_id", APPLICATION_ID))
+                .and_then(|()| connection.pragma_update(Some("copy"), "user_version", SCHEMA_VERSION));
+            let detached = connection.execute_batch("DETACH DATABASE copy");
+            exported.and(detached)
+        })();
+        if let Err(error) = copied {
+            // The file is this call's own and not whole.
+            let _ = std::fs::remove_file(path);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+}
+
+fn raw_key(key: &DatabaseKey) -> zeroize::Zeroizing<String> {
+    let (key, salt) = (zeroize::Zeroizing::new(crate::id::hex(key.key())), crate::id::hex(key.salt()));
+    zeroize::Zeroizing::new(format!("x'{}{salt}'", key.as_str()))
+}
+
+/// Gives key and salt, and asserts that pages really are encrypted by this build.
+fn set_key(connection: &Connection, key: &DatabaseKey) -> Result<(), StoreError> {
+    connection.pragma_update(None, "cipher_log_level", "NONE")?;
+    connection.pragma_update(None, "key", raw_key(key).as_str())?;
+    let version: Option<String> = connection.query_row("PRAGMA cipher_version", [], |row| row.get(0)).ok();
+    if version.is_none_or(|v| v.is_empty()) {
+        return Err(StoreError::Disk("built without page encryption".into()));
+    }
+    connection.pragma_update(None, "cipher_page_size", PAGE_BYTES)?;
+    Ok(())
+}
+
+fn set_pragmas(connection: &mut Connection) -> Result<(), StoreError> {
+    // SQLite's own waiting looks every 100 ms, and who writes without pause leaves a gap of microseconds.
+    connection.busy_handler(Some(|tried| {
+        std::thread::sleep(Duration::from_millis(1));
+        Duration::from_millis(u64::try_from(tried).unwrap_or(0)) < BUSY_WAIT
+    }))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    // Without it SQLite prepares statements anew for other values, which costs more than it gains here.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    for (pragma, value) in [
+        ("synchronous", "FULL"),
+        ("foreign_keys", "ON"),
+        ("trusted_schema", "OFF"),
+        ("temp_store", "MEMORY"),
+        ("cell_size_check", "ON"),
+        ("mmap_size", "0"),
+        ("fullfsync", "ON"),
+        ("checkpoint_fullfsync", "ON"),
+        ("cache_size", "-65536"),
+        ("wal_autocheckpoint", WAL_PAGES),
+    ] {
+        // Some of these answer with a row, some do not.
+        connection.pragma_update(None, pragma, value)?;
+    }
+    Ok(())
+}

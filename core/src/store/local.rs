@@ -1,0 +1,110 @@
+//! What is local to this device: named values, and the secrets of epochs.
+
+use super::{Store, StoreError};
+use crate::crypto::{EpochSecret, ReadingKey, Secret};
+use crate::id::{CompartmentId, KeyId};
+use rusqlite::{Connection, OptionalExtension};
+
+/// The secret of one epoch as this device holds it.
+#[derive(Clone, Debug)]
+pub enum StoredSecret {
+    /// The secret itself: opens also the epochs that this one replaced.
+    History(EpochSecret),
+    /// The reading key alone.
+    Reading(Secret<32>),
+}
+
+/// The reading keys of this device by key id, with their compartments.
+pub type Secrets = Vec<(KeyId, CompartmentId, StoredSecret)>;
+
+impl StoredSecret {
+    /// The reading key.
+    #[must_use]
+    pub fn reading_key(&self) -> ReadingKey {
+        match self {
+            Self::History(secret) => secret.reading_key(),
+            Self::Reading(key) => ReadingKey::from_secret(key.clone()),
+        }
+    }
+}
+
+impl Store {
+    /// A named value, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Self::value_in(self.read()?, key)
+    }
+
+    /// As [`Store::value`], inside a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn value_in(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT value FROM book WHERE key = ?1")?;
+        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+    }
+
+    /// Sets a named value.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn set_value(connection: &Connection, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO book (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+        )?;
+        statement.execute((key, value))?;
+        Ok(())
+    }
+
+    /// Keeps the secret of an epoch; one with history replaces a reading key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn put_secret(
+        connection: &Connection,
+        key: KeyId,
+        compartment: CompartmentId,
+        secret: &StoredSecret,
+    ) -> Result<(), StoreError> {
+        let (history, bytes) = match secret {
+            StoredSecret::History(secret) => (true, secret.secret().expose()),
+            StoredSecret::Reading(key) => (false, key.expose()),
+        };
+        connection.execute(
+            "INSERT INTO secret (key, compartment, history, secret) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (key) DO UPDATE SET history = ?3, secret = ?4 WHERE ?3 > history",
+            (key.as_bytes(), compartment.as_bytes(), history, bytes),
+        )?;
+        Ok(())
+    }
+
+    /// All secrets of epochs that this device holds, in rising order of key id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read, [`StoreError::Damaged`] if a row does not fit.
+    pub fn secrets(&self) -> Result<Secrets, StoreError> {
+        let mut statement =
+            self.read()?.prepare_cached("SELECT key, compartment, history, secret FROM secret ORDER BY key")?;
+        let rows = statement.query_map([], |row| {
+            Ok((
+                row.get::<_, [u8; 32]>(0)?,
+                row.get::<_, [u8; 32]>(1)?,
+                row.get::<_, bool>(2)?,
+                row.get::<_, [u8; 32]>(3)?,
+            ))
+        })?;
+        rows.map(|row| {
+            let (key, compartment, history, secret) = row?;
+            let secret = Secret::new(secret);
+            let secret = if history {
+                StoredSecret::History(EpochSecret::from_secret(secret))
+            } else {
+                StoredSecret::Reading(secret)
+            };
+            Ok((KeyId::new(key), CompartmentId::new(compartment), secret))
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,24 @@
+//! The durable truth: one SQLCipher file that holds the logs, the secrets and what is local to this device.
+//!
+//! Owns the file, its transactions and the tables of entries. Owns no meaning: it takes in only what `log`
+//! verified, and says where it lies. Tables that people read belong to `merge` and `view`, can be dropped,
+//! and live in the same file so that one transaction covers both.
+//!
+//! Invariants: what [`Store::write`] returned `Ok` for survives loss of power; after a failed write or sync
+//! the handle refuses everything until the book is opened again; a damaged file is never deleted.
+//!
+//! ```text
+//! entry key = log number << 35 | seq << 3 | branch          operation key = entry key << 6 | index
+//! ```
+
+mod entries;
+mod file;
+mod keys;
+mod local;
+mod schema;
+
+pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Verdict};
+pub use file::{Store, StoreError};
+pub use keys::{EntryKey, OpKey};
+pub use local::{Secrets, StoredSecret};
+pub use schema::SCHEMA_VERSION;

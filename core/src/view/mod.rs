@@ -1,0 +1,17 @@
+//! What people read: lists, search, findings, stock, and the digest over all of it.
+//!
+//! Owns the posted tables, each a pure function of the operations of one subject (and of the times of its
+//! compartment): a posting throws a subject's rows away and makes them again, so that what is posted always
+//! equals a rebuild. Owns no rule: those are in `record`.
+//!
+//! All its tables can be dropped and made again from the operations.
+
+mod digest;
+mod patients;
+mod posting;
+mod search;
+
+pub use digest::{CompartmentDigest, digest};
+pub use patients::{PatientRow, name_text, patient_row};
+pub use posting::{FindingRow, SCHEMA, StockRow, TABLES, finding_rows, imported, post, resolution_of, stock_rows};
+pub use search::{bearers_of_value, holders, patient_subject, patients_between, search};

@@ -1,0 +1,222 @@
+//! Finding patients: by the beginnings of words, by identifiers, and by what two of them share.
+
+use super::patients::Registers;
+use super::posting::put_finding;
+use crate::id::PatientId;
+use crate::merge::{Subject, SubjectKind};
+use crate::record::{Finding, FindingKind, fold_text, words};
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeSet;
+
+/// Patients with one identifier above which they are no longer listed in pairs: it is no identifier.
+const SHARED_MAX: usize = 16;
+/// Most words kept for one patient.
+const WORDS_MAX: usize = 256;
+
+/// The search words of some texts: folded, each once, in rising order, with a space between.
+pub(super) fn tokens<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let mut all: BTreeSet<String> = BTreeSet::new();
+    for text in texts {
+        let folded = fold_text(text);
+        for word in words(&folded) {
+            if all.len() < WORDS_MAX {
+                all.insert(word.chars().take(64).collect());
+            }
+        }
+    }
+    all.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+/// Replaces a subject's words; touches only those that differ.
+pub(super) fn post_words(tx: &Connection, subject: i64, before: &str, now: &str) -> Result<(), StoreError> {
+    if before == now {
+        return Ok(());
+    }
+    let (before, now): (BTreeSet<&str>, BTreeSet<&str>) = (before.split(' ').collect(), now.split(' ').collect());
+    for word in before.difference(&now).filter(|w| !w.is_empty()) {
+        tx.prepare_cached("DELETE FROM search WHERE token = ?1 AND subject = ?2")?.execute((word, subject))?;
+    }
+    for word in now.difference(&before).filter(|w| !w.is_empty()) {
+        tx.prepare_cached("INSERT OR IGNORE INTO search (token, subject) VALUES (?1, ?2)")?.execute((word, subject))?;
+    }
+    Ok(())
+}
+
+/// Patients in one of whose texts every word of `text` begins a word, at most `limit`, in order of name.
+/// Cost: the matches of the longest word.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn search(connection: &Connection, text: &str, limit: usize) -> Result<Vec<i64>, StoreError> {
+    let folded = fold_text(text);
+    let mut wanted: Vec<&str> = words(&folded).collect();
+    wanted.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let Some((first, others)) = wanted.split_first() else { return Ok(Vec::new()) };
+    let mut query = String::from(
+        "SELECT DISTINCT patient.subject, patient.name FROM search JOIN patient ON patient.subject = search.subject
+         WHERE search.token >= ?1 AND search.token < ?2",
+    );
+    let mut arguments: Vec<String> = vec![(*first).to_owned(), after_prefix(first)];
+    for word in others.iter().take(8) {
+        let at = arguments.len();
+        let (low, high) = (at + 1, at + 2);
+        query += format!(
+            " AND EXISTS (SELECT 1 FROM search AS s WHERE s.token >= ?{low} AND s.token < ?{high} AND s.subject = patient.subject)"
+        )
+        .as_str();
+        arguments.extend([(*word).to_owned(), after_prefix(word)]);
+    }
+    query += format!(" ORDER BY patient.name, patient.subject LIMIT {limit}").as_str();
+    let mut statement = connection.prepare_cached(&query)?;
+    let rows = statement.query_map(rusqlite::params_from_iter(arguments), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The first text after all that begin with `prefix`.
+fn after_prefix(prefix: &str) -> String {
+    format!("{prefix}\u{10ffff}")
+}
+
+/// Replaces a subject's identifiers; returns those that it bears or bore.
+pub(super) fn post_identifiers(
+    tx: &Connection,
+    subject: &Subject,
+    registers: &Registers<'_>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let now: BTreeSet<(String, String)> =
+        registers.identifiers().map(|i| (i.value.trim().to_owned(), i.system.to_owned())).collect();
+    let before: BTreeSet<(String, String)> = {
+        let mut statement = tx.prepare_cached("SELECT value, system FROM identifier WHERE subject = ?1")?;
+        let rows = statement.query_map([subject.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    for (value, system) in before.difference(&now) {
+        tx.prepare_cached("DELETE FROM identifier WHERE value = ?1 AND system = ?2 AND subject = ?3")?
+            .execute((value, system, subject.id))?;
+    }
+    for (value, system) in now.difference(&before) {
+        tx.prepare_cached("INSERT INTO identifier (value, system, subject) VALUES (?1, ?2, ?3)")?
+            .execute((value, system, subject.id))?;
+    }
+    // What did not change needs no look: a pair that shares it was found when the second one came.
+    Ok(before.symmetric_difference(&now).cloned().collect())
+}
+
+/// Subjects of one compartment that bear an identifier, in rising order.
+fn bearers(connection: &Connection, compartment: i64, value: &str, system: &str) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT identifier.subject FROM identifier JOIN subject ON subject.id = identifier.subject
+         WHERE value = ?1 AND system = ?2 AND compartment = ?3 ORDER BY identifier.subject LIMIT ?4",
+    )?;
+    let most = i64::try_from(SHARED_MAX + 2).unwrap_or(i64::MAX);
+    let rows = statement.query_map((value, system, compartment, most), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Makes the findings "possibly the same person" of a subject anew if its identifiers changed.
+pub(super) fn post_same_person(
+    tx: &Connection,
+    subject: &Subject,
+    changed: &[(String, String)],
+) -> Result<(), StoreError> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let mut touched: BTreeSet<i64> = BTreeSet::from([subject.id]);
+    for (value, system) in changed {
+        let all = bearers(tx, subject.compartment, value, system)?;
+        // Where the number of bearers crosses the bound, pairs among the others come or go too.
+        if all.len() >= SHARED_MAX {
+            let mut statement = tx.prepare_cached(
+                "SELECT identifier.subject FROM identifier JOIN subject ON subject.id = identifier.subject
+                 WHERE value = ?1 AND system = ?2 AND compartment = ?3",
+            )?;
+            if all.len() <= SHARED_MAX + 1 {
+                let rows = statement.query_map((value, system, subject.compartment), |row| row.get(0))?;
+                touched.extend(rows.collect::<Result<Vec<i64>, _>>()?);
+            }
+        }
+    }
+    for one in touched {
+        pair_anew(tx, subject.compartment, one)?;
+    }
+    Ok(())
+}
+
+fn pair_anew(tx: &Connection, compartment: i64, subject: i64) -> Result<(), StoreError> {
+    let kind = FindingKind::PossiblySamePerson as u8;
+    tx.prepare_cached("DELETE FROM finding WHERE kind = ?2 AND other <> 0 AND id IN (SELECT id FROM finding WHERE subject = ?1 UNION SELECT id FROM finding WHERE other <> 0 AND other = ?1)")?
+        .execute((subject, kind))?;
+    let own: Vec<(String, String)> = {
+        let mut statement = tx.prepare_cached("SELECT value, system FROM identifier WHERE subject = ?1")?;
+        let rows = statement.query_map([subject], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<Result<_, _>>()?
+    };
+    let mut partners: BTreeSet<i64> = BTreeSet::new();
+    for (value, system) in own {
+        let all = bearers(tx, compartment, &value, &system)?;
+        if all.len() <= SHARED_MAX {
+            partners.extend(all.into_iter().filter(|other| *other != subject));
+        }
+    }
+    let key = |id| Subject::load(tx, id).map(|s| s.map(|s| s.key).unwrap_or_default());
+    for partner in partners {
+        let text = "Two patients bear one identifier: possibly the same person.".to_owned();
+        let finding = Finding::new(FindingKind::PossiblySamePerson, vec![key(subject)?, key(partner)?], text);
+        put_finding(tx, subject.min(partner), subject.max(partner), &finding)?;
+    }
+    Ok(())
+}
+
+/// Patients of a compartment that bear an identifier.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn holders(connection: &Connection, compartment: i64, system: &str, value: &str) -> Result<Vec<i64>, StoreError> {
+    bearers(connection, compartment, value.trim(), system)
+}
+
+/// Patients that bear an identifier of any system, at most `limit`.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn bearers_of_value(connection: &Connection, value: &str, limit: usize) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT subject FROM identifier WHERE value = ?1 ORDER BY subject LIMIT ?2")?;
+    let rows = statement.query_map((value.trim(), i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Patients whose id lies between two, at most `limit`.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn patients_between(
+    connection: &Connection,
+    low: &PatientId,
+    high: &PatientId,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT patient.subject FROM subject JOIN patient ON patient.subject = subject.id
+         WHERE subject.key BETWEEN ?1 AND ?2 AND subject.kind = ?3 ORDER BY subject.key LIMIT ?4",
+    )?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows =
+        statement.query_map((low.as_bytes(), high.as_bytes(), SubjectKind::Patient as u8, limit), |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// The subject of a patient's record in a compartment, if it has a line.
+///
+/// # Errors
+/// [`StoreError`] if the file cannot be read.
+pub fn patient_subject(connection: &Connection, patient: &PatientId) -> Result<Option<i64>, StoreError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT patient.subject FROM subject JOIN patient ON patient.subject = subject.id WHERE subject.key = ?1 AND subject.kind = ?2
+         ORDER BY subject.compartment LIMIT 1",
+    )?;
+    Ok(statement.query_row((patient.as_bytes(), SubjectKind::Patient as u8), |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,10 @@
+//! What the scenarios, properties and benchmarks share: a seeded host, authors that write without a book, the
+//! workload generator and the independent reference model.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test code stops at what cannot be")]
+
+pub mod history;
+pub mod host;
+pub mod model;
+pub mod workload;
+pub mod world;

@@ -38,28 +38,30 @@ impl Daybook {
     /// [`Error::File`] if the target cannot be written; the book is not touched.
     pub fn export_log(&mut self, to: &mut dyn Write) -> Result<u64, Error> {
         self.refresh()?;
-        let connection = self.store.read()?;
+        let founding = self.state.founding.bytes();
         let mut hash = Deriver::new(Label::Export);
         let mut put = |bytes: &[u8]| {
             hash.update(bytes);
             to.write_all(bytes)
         };
-        let founding = self.state.founding.bytes();
         put(MAGIC)?;
         put(&FORMAT.to_le_bytes())?;
         put(&length(founding.len()))?;
         put(founding)?;
         let mut entries = 0;
-        for log in Store::logs(connection)? {
-            for branch in Store::branches(connection, log.number)? {
-                export_branch(connection, &log, &branch, &mut |run, count| {
-                    entries += count;
-                    put(&[RUN])?;
-                    put(&length(run.len()))?;
-                    Ok(put(&run)?)
-                })?;
+        self.store.at_one_moment(|connection| {
+            for log in Store::logs(connection)? {
+                for branch in Store::branches(connection, log.number)? {
+                    export_branch(connection, &log, &branch, &mut |run, count| {
+                        entries += count;
+                        put(&[RUN])?;
+                        put(&length(run.len()))?;
+                        Ok(put(&run)?)
+                    })?;
+                }
             }
-        }
+            Ok::<(), Error>(())
+        })?;
         to.write_all(&[&[END][..], &length(32), &hash.finish()].concat())?;
         Ok(entries)
     }

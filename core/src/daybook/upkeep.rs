@@ -27,7 +27,7 @@ impl Daybook {
     pub fn status(&mut self) -> Result<Status, Error> {
         self.refresh()?;
         let connection = self.store.read()?;
-        let count = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+        let count = |query: &str| count(connection, query);
         let mut entries = EntryCounts { total: count("SELECT count(*) FROM entry")?, ..EntryCounts::default() };
         for log in Store::logs(connection)?.iter().filter(|log| log.name.device == self.state.device_id) {
             entries.own += Store::branches(connection, log.number)?.iter().map(|b| b.tip_seq - b.fork_seq).sum::<u64>();
@@ -152,19 +152,21 @@ impl Daybook {
     /// [`Error`] if the book cannot be read; what is wrong with it is in the report.
     pub fn verify(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, Error> {
         self.refresh()?;
-        let connection = self.store.read()?;
         let mut report = VerifyReport::default();
-        if let Err(StoreError::Damaged(found)) = self.store.check_integrity() {
-            report.problems.push(format!("the file is damaged: {found}"));
-        }
-        let total = connection.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
-        for log in Store::logs(connection)? {
-            report.logs += 1;
-            let branches = Store::branches(connection, log.number)?;
-            for branch in &branches {
-                verify_branch(connection, &log, branch, &branches, &mut report, &mut |done| progress(done, total))?;
+        self.store.at_one_moment(|connection| {
+            if let Err(StoreError::Damaged(found)) = self.store.check_integrity() {
+                report.problems.push(format!("the file is damaged: {found}"));
             }
-        }
+            let total = count(connection, "SELECT count(*) FROM entry")?;
+            for log in Store::logs(connection)? {
+                report.logs += 1;
+                let branches = Store::branches(connection, log.number)?;
+                for branch in &branches {
+                    verify_branch(connection, &log, branch, &branches, &mut report, &mut |done| progress(done, total))?;
+                }
+            }
+            Ok::<(), Error>(())
+        })?;
         report.problems.truncate(PROBLEMS_MAX);
         Ok(report)
     }
@@ -183,7 +185,7 @@ impl Daybook {
             tx.execute_batch("DELETE FROM verdict")?;
             tx.execute_batch(&view_tables())?;
             writer.state.logs = Logs::load(tx)?;
-            let total = tx.query_row("SELECT count(*) FROM entry", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            let total = count(tx, "SELECT count(*) FROM entry")?;
             let mut done = 0;
             let mut intake = Intake::new(tx, &writer.state.ring);
             for log in Store::logs(tx)? {
@@ -232,6 +234,10 @@ impl Daybook {
         self.write(|writer| rejudge(writer.tx, writer.state, None))?;
         self.post_all()
     }
+}
+
+fn count(connection: &Connection, query: &str) -> Result<u64, StoreError> {
+    Ok(connection.query_row(query, [], |row| row.get::<_, i64>(0))?.unsigned_abs())
 }
 
 /// Keys of the newest entries: the last ones of every branch.

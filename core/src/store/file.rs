@@ -166,6 +166,19 @@ impl Store {
         if self.poisoned { Err(StoreError::Poisoned) } else { Ok(&self.connection) }
     }
 
+    /// Runs `work` on the book as it is at one moment, whatever other processes write meanwhile.
+    ///
+    /// # Errors
+    /// What `work` says, or [`StoreError`] if the file cannot be read.
+    pub fn at_one_moment<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Dropped, it gives back the read lock; there is nothing to commit.
+        let moment = self.read()?.unchecked_transaction().map_err(StoreError::from)?;
+        work(&moment)
+    }
+
     /// Runs `work` in one transaction that is durable when this returns `Ok`. An error of `work` undoes it.
     ///
     /// # Errors

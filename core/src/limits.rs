@@ -60,7 +60,7 @@ pub const ENTRIES_PER_COMMIT_MAX: usize = 4_096;
 /// Most bytes of entries that one durable transaction takes in.
 pub const BYTES_PER_COMMIT_MAX: usize = 16 * 1024 * 1024;
 /// Most entries posted in one go.
-pub const ENTRIES_PER_POSTING_MAX: usize = 32_768;
+pub const ENTRIES_PER_POSTING_MAX: usize = 65_536;
 /// Most entries of one run as this program writes them.
 pub const ENTRIES_PER_RUN_MAX: usize = 1_024;
 /// Most bytes of one frame of an export file.
@@ -69,3 +69,9 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const DISPENSES_PAIRED_MAX: usize = 128;
 /// Edits of one record above which its Automerge document is built for export only.
 pub const DOCUMENT_EDITS_MAX: usize = 2_048;
+
+/// Bytes of opened operations that may wait in memory to be posted.
+pub const BACKLOG_BYTES_MAX: usize = 40 * 1024 * 1024;
+
+/// Operations that may wait in memory to be posted.
+pub const BACKLOG_OPERATIONS_MAX: usize = 256 * 1024;

@@ -6,5 +6,6 @@
 pub mod history;
 pub mod host;
 pub mod model;
+pub mod pages;
 pub mod workload;
 pub mod world;

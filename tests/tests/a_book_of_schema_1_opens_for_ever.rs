@@ -8,12 +8,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_core::clock::EffectiveTime;
-use daybook_core::crypto::KeyFile;
 use daybook_core::daybook::{Daybook, FactView, NewIncident, Purpose, Say, fact_text};
 use daybook_core::exchange::{ImportOptions, Source};
-use daybook_core::id::{PatientId, hex};
+use daybook_core::id::PatientId;
 use daybook_core::record::*;
 use daybook_tests::host::SeededHost;
+use daybook_tests::pages;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -156,10 +156,7 @@ fn make(at: &Path) {
 
 /// Leaves the durable tables of version 1 only.
 fn without_droppable_tables(book: &Path) {
-    let key = KeyFile::open(&fs::read(book.join("keys")).unwrap(), PASSPHRASE).unwrap();
-    let connection = rusqlite::Connection::open(book.join("book.db")).unwrap();
-    connection.pragma_update(None, "key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))).unwrap();
-    connection.pragma_update(None, "cipher_page_size", 16_384).unwrap();
+    let connection = pages::open(book, PASSPHRASE);
     for table in daybook_core::view::TABLES.iter().chain(daybook_core::merge::TABLES) {
         connection.execute_batch(&format!("DROP TABLE {table}")).unwrap();
     }
@@ -292,10 +289,7 @@ fn the_fixture_is_of_schema_1() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("book");
     copy(&fixture(), &path);
-    let key = KeyFile::open(&fs::read(path.join("keys")).unwrap(), PASSPHRASE).unwrap();
-    let connection = rusqlite::Connection::open(path.join("book.db")).unwrap();
-    connection.pragma_update(None, "key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))).unwrap();
-    connection.pragma_update(None, "cipher_page_size", 16_384).unwrap();
+    let connection = pages::open(&path, PASSPHRASE);
     let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).unwrap();
     assert_eq!((number("user_version"), number("application_id")), (1, 0x4461_7942));
     let mut statement =

@@ -3,14 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_core::clock::{EffectiveTime, Precision};
-use daybook_core::crypto::KeyFile;
 use daybook_core::daybook::Purpose;
-use daybook_core::id::{Lane, PatientId, hex};
+use daybook_core::id::{Lane, PatientId};
 use daybook_core::record::{
     Allergy, ClinicalStatus, Coded, Dispense, Fact, FindingKind, Operation, Setting, Sex, Statement, Verification,
 };
 use daybook_core::roster::{CompartmentKind, Role};
 use daybook_tests::history::{History, Replica, Shape, scratch};
+use daybook_tests::pages;
 use daybook_tests::world::World;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
@@ -20,14 +20,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Tables that are not posted: local numbers, what is still to be done, and what finds it.
-const LOCAL: [&str; 5] = ["subject", "dirty", "device_time", "device_time_noted", "late"];
+const LOCAL: [&str; 4] = ["subject", "dirty", "device_time", "late"];
 
 /// Columns that hold local numbers, with the tables whose numbers they hold.
 const NUMBERS: [(&str, &str, &str); 10] = [
     ("op", "id", "op"),
-    ("op", "subject", "subject"),
-    ("import", "op", "op"),
-    ("resolution", "op", "op"),
+    ("op", "row", "subject"),
+    ("import", "row", "op"),
+    ("resolution", "row", "op"),
     ("patient", "subject", "subject"),
     ("search", "subject", "subject"),
     ("identifier", "subject", "subject"),
@@ -63,16 +63,13 @@ fn digest_sees_every_column() {
         }
     }
     // What is local says nothing about what was posted.
-    file.execute_batch("DELETE FROM late; DELETE FROM device_time; DELETE FROM device_time_noted").unwrap();
+    file.execute_batch("DELETE FROM late; DELETE FROM device_time").unwrap();
     assert_eq!(book.digest(), digest);
 }
 
 /// Opens the file of a book as the book itself does, but lets any row be changed.
 fn open_file(folder: &Path) -> Connection {
-    let key = KeyFile::open(&std::fs::read(folder.join("keys")).unwrap(), b"pass").unwrap();
-    let file = Connection::open(folder.join("book.db")).unwrap();
-    file.pragma_update(None, "key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))).unwrap();
-    file.pragma_update(None, "cipher_page_size", 16_384).unwrap();
+    let file = pages::open(folder, b"pass");
     file.pragma_update(None, "foreign_keys", "OFF").unwrap();
     file
 }
@@ -119,8 +116,12 @@ fn others(file: &Connection, table: &str, column: &str, row: &[Value], place: us
         (Value::Integer(number), Some(_)) if (table, column) == ("op", "id") => {
             (1..64).map(|next| Value::Integer((number & !63) | ((number + next) & 63))).collect()
         }
+        // Where the table keeps an operation names its subject.
+        (Value::Integer(number), Some(_)) if (table, column) == ("op", "row") => {
+            (1..9).map(|subject| Value::Integer((subject << 28) | (number & 0xfff_ffff))).collect()
+        }
         (Value::Integer(_), Some(of)) => {
-            let mut statement = file.prepare(&format!("SELECT id FROM {of} ORDER BY id")).unwrap();
+            let mut statement = file.prepare(&format!("SELECT rowid FROM {of} ORDER BY rowid")).unwrap();
             let numbers: Vec<i64> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
             // Two subjects of one finding stay two.
             let taken = |number: &i64| table == "finding" && row[1..=2].contains(&Value::Integer(*number));

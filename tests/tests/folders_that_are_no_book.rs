@@ -4,9 +4,9 @@
 
 use daybook_core::crypto::{KeyFile, Label, derive_short};
 use daybook_core::daybook::{Daybook, Error, ErrorKind, NewIncident, Saved, Say};
-use daybook_core::id::hex;
 use daybook_core::record::{Identifier, Setting, Statement};
 use daybook_tests::host::SeededHost;
+use daybook_tests::pages;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -296,11 +296,7 @@ fn a_damaged_page_anywhere_is_damage_and_never_another_answer() {
 
 /// Opens the database itself, as no program but this test does.
 fn raw(folder: &Path) -> rusqlite::Connection {
-    let key = KeyFile::open(&fs::read(folder.join("keys")).unwrap(), PASSPHRASE).unwrap();
-    let connection = rusqlite::Connection::open(folder.join("book.db")).unwrap();
-    connection.pragma_update(None, "key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))).unwrap();
-    connection.pragma_update(None, "cipher_page_size", 16_384).unwrap();
-    connection
+    pages::open(folder, PASSPHRASE)
 }
 
 #[test]

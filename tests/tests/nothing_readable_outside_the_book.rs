@@ -3,10 +3,9 @@
 //! in what is printed, in errors or in what a log may print.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use daybook_core::crypto::KeyFile;
 use daybook_core::daybook::Daybook;
-use daybook_core::id::hex;
 use daybook_tests::host::SeededHost;
+use daybook_tests::pages;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -72,10 +71,7 @@ fn nameless_files(writer: &Child) -> Vec<PathBuf> {
 
 /// The database without its encryption.
 fn decrypted(book: &Path, to: &Path) -> Vec<u8> {
-    let key = KeyFile::open(&fs::read(book.join("keys")).unwrap(), PASSPHRASE.as_bytes()).unwrap();
-    let connection = rusqlite::Connection::open(book.join("book.db")).unwrap();
-    connection.pragma_update(None, "key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))).unwrap();
-    connection.pragma_update(None, "cipher_page_size", 16_384).unwrap();
+    let connection = pages::open(book, PASSPHRASE.as_bytes());
     connection.execute("ATTACH DATABASE ?1 AS plain KEY ''", [to.to_str().unwrap()]).unwrap();
     connection.query_row("SELECT sqlcipher_export('plain')", [], |_| Ok(())).unwrap();
     connection.execute_batch("DETACH DATABASE plain").unwrap();

@@ -29,6 +29,10 @@ use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The heap in which the workload was generated is full of holes, in which the system's allocator searches long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What the command line asks for.
 #[derive(Clone, Debug)]
 pub struct Options {

@@ -5,8 +5,9 @@ use super::{Options, book};
 use daybook_core::clock::Host;
 use daybook_core::crypto::{DatabaseKey, Place};
 use daybook_core::entry::Sealed;
+use daybook_core::limits::ENTRIES_PER_POSTING_MAX;
 use daybook_core::log::{Run, VerifiedRun};
-use daybook_core::merge::{self, Intake, Keyring, Logs, judge};
+use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs, judge};
 use daybook_core::roster::{ControlBody, ControlEntry, PlaceOf, Roster};
 use daybook_core::store::{EntryKey, Store, StoreError};
 use daybook_core::view;
@@ -15,7 +16,7 @@ use daybook_tests::workload::Workload;
 use daybook_tests::world::World;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[derive(Default)]
 struct Spent {
@@ -40,17 +41,20 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
         ("append (entry and head rows)", per_entry(spent.append)),
         ("open (XChaCha20-Poly1305, nonce)", per_entry(spent.open)),
         ("judge without opening (rights, decode)", per_entry(spent.judge.saturating_sub(spent.open))),
-        ("rows of operations", per_entry(spent.take_in.saturating_sub(spent.judge))),
+        ("operations held", per_entry(spent.take_in.saturating_sub(spent.judge))),
         ("commit of what came", per_entry(spent.ingest_commit)),
         ("posting", per_entry(spent.post)),
         ("commit of postings", per_entry(spent.post_commit)),
     ];
-    options.say(&format!("stages, in µs an entry ({entries} entries, {postings} subjects posted)"));
+    options.say(&format!("stages, in µs of the processor an entry ({entries} entries, {postings} subjects posted)"));
     for (name, cost) in rows {
         options.say(&format!("  {name:<40} {cost:>7.2}"));
     }
     let sum: f64 = rows.iter().map(|(_, cost)| cost).sum();
-    options.say(&format!("  {:<40} {sum:>7.2}  (wall with both passes {:.2?})", "sum", whole.wall));
+    options.say(&format!(
+        "  {:<40} {sum:>7.2}  (with both passes {:.2?} of the processor, {:.2?} by the wall)",
+        "sum", whole.cpu, whole.wall
+    ));
     Value::Object(rows.into_iter().map(|(name, cost)| (name.to_owned(), json!(cost))).collect())
 }
 
@@ -82,6 +86,7 @@ fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent
     let mut store = Store::create(&folder.path().join("book.db"), &key, &tables).expect("a file");
     let mut buffer = Vec::new();
     let mut logs = Logs::default();
+    let mut backlog = Backlog::default();
     for batch in workload.runs.chunks(book::RUNS_PER_COMMIT) {
         let verified: Vec<VerifiedRun<'_>> = into(&mut spent.verify, || {
             let verified = batch.iter().map(|run| Run::read(run).and_then(|run| run.verify(&ring.incident)));
@@ -89,34 +94,40 @@ fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent
         });
         into(&mut spent.open, || verified.iter().for_each(|run| open_all(ring, run, &mut buffer)));
         into(&mut spent.judge, || verified.iter().for_each(|run| judge_all(ring, run, &mut buffer)));
-        let start = Instant::now();
-        let inside = store.write(|tx| {
-            let begun = Instant::now();
-            for run in &verified {
-                let appended = into(&mut spent.append, || Store::append(tx, run)).expect("appended");
-                if logs.get(appended.log).is_none() {
-                    logs = Logs::load(tx)?;
-                }
-                into(&mut spent.take_in, || {
-                    let mut intake = Intake::new(tx, ring);
-                    for entry in run.entries() {
-                        let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
-                        intake.take((run.name(), run.log()), key, (entry.id(), entry.entry()))?;
+        let mut inside = Duration::ZERO;
+        let (written, whole) = took(|| {
+            store.write(|tx| {
+                into(&mut inside, || {
+                    for run in &verified {
+                        let appended = into(&mut spent.append, || Store::append(tx, run)).expect("appended");
+                        if logs.get(appended.log).is_none() {
+                            logs = Logs::load(tx)?;
+                        }
+                        into(&mut spent.take_in, || {
+                            let mut intake = Intake::new(tx, ring, &mut backlog);
+                            for entry in run.entries() {
+                                let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
+                                intake.take((run.name(), run.log()), key, (entry.id(), entry.entry()))?;
+                            }
+                            Ok::<(), StoreError>(())
+                        })?;
                     }
-                    intake.finish()
-                })?;
-            }
-            Ok::<Duration, StoreError>(begun.elapsed())
+                    Ok::<(), StoreError>(())
+                })
+            })
         });
-        spent.ingest_commit += start.elapsed().saturating_sub(inside.expect("written"));
+        written.expect("written");
+        spent.ingest_commit += whole.cpu.saturating_sub(inside);
     }
     let mut postings = 0;
     loop {
-        let start = Instant::now();
         let mut inside = Duration::ZERO;
-        let posted = store.write(|tx| into(&mut inside, || view::post(tx, &logs, 4_096))).expect("posted");
+        let (posted, whole) = took(|| {
+            store.write(|tx| into(&mut inside, || view::post(tx, &logs, &mut backlog, ENTRIES_PER_POSTING_MAX)))
+        });
+        let posted = posted.expect("posted");
         spent.post += inside;
-        spent.post_commit += start.elapsed().saturating_sub(inside);
+        spent.post_commit += whole.cpu.saturating_sub(inside);
         postings += posted;
         if posted == 0 {
             return postings;

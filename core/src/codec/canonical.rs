@@ -15,6 +15,23 @@ pub fn check(bytes: &[u8]) -> Result<(), Malformed> {
     if walk.rest.is_empty() { Ok(()) } else { Err(Malformed::Length) }
 }
 
+/// Length of the item with which `bytes` begin, which was checked before: what is in it is not looked at.
+pub(super) fn item_length(bytes: &[u8]) -> Result<usize, Malformed> {
+    let mut walk = Walk { rest: bytes };
+    let mut items = 1_u64;
+    while let Some(left) = items.checked_sub(1) {
+        let (major, argument) = walk.head()?;
+        let within = match major {
+            2 | 3 => walk.take(argument).map(|_| 0)?,
+            4 => argument,
+            5 => argument.checked_mul(2).ok_or(Malformed::Length)?,
+            _ => 0,
+        };
+        items = left.checked_add(within).ok_or(Malformed::Length)?;
+    }
+    Ok(bytes.len() - walk.rest.len())
+}
+
 struct Walk<'a> {
     rest: &'a [u8],
 }

@@ -1,6 +1,7 @@
 //! Reads the items of a body whose canonical form was checked before.
 
 use super::Malformed;
+use super::canonical::item_length;
 use minicbor::data::Type;
 use minicbor::decode::Decoder;
 
@@ -8,6 +9,7 @@ use minicbor::decode::Decoder;
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     items: Decoder<'a>,
+    read_before: bool,
 }
 
 /// The fields of a map, in rising order of their keys.
@@ -34,7 +36,19 @@ impl<'a> Reader<'a> {
     /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { items: Decoder::new(bytes) }
+        Self { items: Decoder::new(bytes), read_before: false }
+    }
+
+    /// Starts at the first byte of what was read whole before: what stays bytes needs no second look.
+    #[must_use]
+    pub fn again(bytes: &'a [u8]) -> Self {
+        Self { items: Decoder::new(bytes), read_before: true }
+    }
+
+    /// Whether all of it was read before.
+    #[must_use]
+    pub const fn was_read_before(&self) -> bool {
+        self.read_before
     }
 
     /// An integer from zero.
@@ -138,8 +152,10 @@ impl<'a> Reader<'a> {
     /// [`Malformed::Length`] if it does not end.
     pub fn raw(&mut self) -> Result<&'a [u8], Malformed> {
         let start = self.items.position();
-        self.items.skip().map_err(|_| Malformed::Length)?;
-        self.items.input().get(start..self.items.position()).ok_or(Malformed::Length)
+        let rest = self.items.input().get(start..).ok_or(Malformed::Length)?;
+        let item = rest.get(..item_length(rest)?).ok_or(Malformed::Length)?;
+        self.items.set_position(start + item.len());
+        Ok(item)
     }
 
     /// Whether everything was read.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use chacha20poly1305::XChaCha20Poly1305;
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use super::hash::Label;
@@ -113,7 +112,7 @@ pub(super) fn cipher_for_one_text(
     wrap: &AgreementPublic,
     ephemeral: &AgreementPublic,
     agreed: &Secret<32>,
-) -> XChaCha20Poly1305 {
+) -> aead::Cipher {
     let keys: [&[u8]; 3] = [&wrap.0, &ephemeral.0, agreed.expose()];
     aead::cipher(&Secret::derived(label, &[context, &keys].concat()))
 }

@@ -15,10 +15,9 @@
 
 use std::fmt;
 
-use chacha20poly1305::XChaCha20Poly1305;
 use zeroize::Zeroize;
 
-use super::aead::{self, NONCE_BYTES, TAG_BYTES};
+use super::aead::{self, Cipher, NONCE_BYTES, TAG_BYTES};
 use super::hash::{Label, derive, keyed};
 use super::pad::{self, FIELD_FLOOR, padded_len};
 use super::{Secret, SecretBytes, joined};
@@ -156,7 +155,7 @@ pub struct ReadingKey {
     id: KeyId,
     body_nonce_key: Secret<32>,
     field_nonce_key: Secret<32>,
-    cipher: XChaCha20Poly1305,
+    cipher: Cipher,
 }
 
 impl fmt::Debug for ReadingKey {
@@ -266,18 +265,13 @@ pub fn open_history(under: &EpochSecret, space: &KeySpace, sealed: &[u8]) -> Res
 }
 
 /// Seals what stands in the buffer; nonce first.
-fn seal_with_nonce(cipher: &XChaCha20Poly1305, nonce_key: &Secret<32>, aad: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
+fn seal_with_nonce(cipher: &Cipher, nonce_key: &Secret<32>, aad: &[u8], mut buffer: Vec<u8>) -> Vec<u8> {
     let nonce = Nonce::synthetic(nonce_key, aad, &buffer);
     aead::encrypt(cipher, &nonce.0, aad, &mut buffer);
     [nonce.0.as_slice(), &buffer].concat()
 }
 
-fn open_with_nonce(
-    cipher: &XChaCha20Poly1305,
-    nonce_key: &Secret<32>,
-    aad: &[u8],
-    sealed: &[u8],
-) -> Result<Vec<u8>, OpenError> {
+fn open_with_nonce(cipher: &Cipher, nonce_key: &Secret<32>, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
     let (nonce, sealed) = sealed.split_first_chunk().ok_or(OpenError::Seal)?;
     let mut text = Vec::with_capacity(sealed.len());
     aead::decrypt(cipher, nonce, aad, sealed, &mut text).ok_or(OpenError::Seal)?;

@@ -6,7 +6,7 @@ use super::state::State;
 use super::types::{AllergyStatus, Chart, EntryCode, FactView, HistoryLine, PatientSummary, Purpose, ShownValue};
 use crate::id::{LogId, PatientId, normal_symbols};
 use crate::limits::SEQ_MAX;
-use crate::merge::{OpRow, Subject, Times, document_at, operations_of};
+use crate::merge::{OpRow, Subject, Times, document_at, operations_in, operations_of};
 use crate::record::{
     EntryRef, Fact, FactAt, Field, Folded, Operation, Register, Setting, Standing, Statement, Value, fold, standings,
 };
@@ -375,9 +375,9 @@ impl Daybook {
 
     pub(super) fn fact_at(&self, key: OpKey) -> Result<FactView, Error> {
         let connection = self.store.read()?;
-        let mut statement = connection.prepare_cached("SELECT subject FROM op WHERE id = ?1")?;
-        let subject: i64 = statement.query_row([key], |row| row.get(0)).map_err(|_| Error::NoSuchEntry)?;
-        let loaded = Loaded::load(connection, subject)?;
+        let of_entry = operations_in(connection, &self.state.ring, &self.state.logs, key.entry())?;
+        let row = of_entry.iter().find(|row| row.key == key).ok_or(Error::NoSuchEntry)?;
+        let loaded = Loaded::load(connection, row.row.subject())?;
         let views = fact_views(&self.state, &loaded.facts(&self.state));
         let row = loaded.rows.iter().find(|row| row.key == key).ok_or(Error::NoSuchEntry)?;
         let reference = row.reference(&self.state.logs);

@@ -8,6 +8,7 @@ use super::writing::{Said, Writer, WrittenEntry};
 use crate::clock::random;
 use crate::id::{PatientId, TypedCode, read_code};
 use crate::limits::{IDENTIFIERS_PER_PATIENT_MAX, PARENTS_PER_EDIT_MAX, REGISTERS_PER_EDIT_MAX};
+use crate::merge::operations_in;
 use crate::record::{Edit, EntryRef, Field, Operation, Register, Setting, fold};
 use crate::roster::CompartmentKind;
 use crate::view;
@@ -118,13 +119,8 @@ impl Daybook {
         let connection = self.store.read()?;
         let mut subjects = Vec::new();
         for entry in &entries {
-            let mut statement =
-                connection.prepare_cached("SELECT DISTINCT subject FROM op WHERE id BETWEEN ?1 AND ?2")?;
-            let rows =
-                statement.query_map((entry.key.operation(0), entry.key.operation(63)), |row| row.get::<_, i64>(0))?;
-            for subject in rows {
-                subjects.push(subject?);
-            }
+            let rows = operations_in(connection, &self.state.ring, &self.state.logs, entry.key)?;
+            subjects.extend(rows.iter().map(|row| row.row.subject()));
         }
         subjects.sort_unstable();
         subjects.dedup();

@@ -9,6 +9,7 @@ use super::writing::{Said, Writer, WrittenEntry};
 use crate::clock::EffectiveTime;
 use crate::id::PatientId;
 use crate::limits::TARGETS_PER_FACT_MAX;
+use crate::merge::{Subject, operations_in};
 use crate::record::{Fact, FactAt, FactId, Item, Observation, Operation, Standing, Statement, standings};
 use crate::roster::CompartmentKind;
 use crate::store::Store;
@@ -116,11 +117,9 @@ impl Daybook {
 fn same_lot(writer: &Writer<'_>, target: &FactId, statement: &Statement<'_>) -> Result<(), Error> {
     let (Some(item), FactId::Written(target)) = (Item::of_statement(statement), target) else { return Ok(()) };
     let key = Store::resolve(writer.tx, &target.entry)?.ok_or(Error::NoSuchEntry)?;
-    let mut query = writer
-        .tx
-        .prepare_cached("SELECT subject.key FROM op JOIN subject ON subject.id = op.subject WHERE op.id = ?1")?;
-    let of_target: Vec<u8> =
-        query.query_row([key.operation(target.index)], |row| row.get(0)).map_err(|_| Error::NoSuchEntry)?;
+    let rows = operations_in(writer.tx, &writer.state.ring, &writer.state.logs, key)?;
+    let row = rows.iter().find(|row| row.key.index() == target.index).ok_or(Error::NoSuchEntry)?;
+    let of_target = Subject::load(writer.tx, row.row.subject())?.ok_or(Error::NoSuchEntry)?.key;
     if of_target == item.to_bytes() {
         return Ok(());
     }

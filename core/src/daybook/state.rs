@@ -6,7 +6,7 @@ use super::types::Author;
 use crate::clock::Hlc;
 use crate::crypto::{DeviceSecret, FieldPlace, Place, ReadingKey, Secret};
 use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId};
-use crate::merge::{Keyring, Logs};
+use crate::merge::{Backlog, Keyring, Logs};
 use crate::roster::{CompartmentKind, Control, ControlBody, ControlEntry, PlaceOf, Roster, SealedText, SignedFounding};
 use crate::store::{LogRow, Store, StoreError, StoredEntry};
 use rusqlite::Connection;
@@ -43,6 +43,8 @@ pub(super) struct State {
     pub control: Vec<ControlEntry>,
     pub ring: Keyring,
     pub logs: Logs,
+    /// What was taken in and waits to be posted.
+    pub backlog: Backlog,
     /// Person and organisation by device, as far as the directory opens here.
     people: BTreeMap<DeviceId, (Option<String>, Option<String>)>,
 }
@@ -70,6 +72,7 @@ impl State {
             hlc: Hlc::from_bits(hlc),
             control: Vec::new(),
             logs: Logs::load(connection)?,
+            backlog: Backlog::default(),
             people: BTreeMap::new(),
             founding,
             device,

@@ -12,11 +12,11 @@ use super::types::IngestReport;
 use crate::crypto::{Deriver, Label};
 use crate::id::{DeviceId, EntryId};
 use crate::limits::{
-    BYTES_PER_COMMIT_MAX, CONTROL_BODY_BYTES_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX,
-    SIGNED_EVERY,
+    BYTES_PER_COMMIT_MAX, CONTROL_BODY_BYTES_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX,
+    FORMAT, FRAME_BYTES_MAX, SIGNED_EVERY,
 };
 use crate::log::{Run, RunBuilder, VerifiedRun};
-use crate::merge::{Intake, Logs, remove};
+use crate::merge::{Intake, Logs};
 use crate::roster::{FoundingError, Roster, SignedFounding};
 use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError, Verdict};
 use crate::view;
@@ -30,6 +30,9 @@ const END: u8 = 0;
 
 /// Bytes of one exported run above which the next signed head ends it.
 const RUN_BYTES: usize = 1024 * 1024;
+
+/// Bytes of runs taken in at once from which on the write-ahead log may grow until they are posted.
+const BULK_BYTES: usize = 256 * 1024;
 
 impl Daybook {
     /// Writes all logs as runs: control first, then by lane. Returns how many entries were written.
@@ -75,10 +78,7 @@ impl Daybook {
     /// errors leave what was committed before; taking the file in again goes on from there.
     pub fn ingest(&mut self, from: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
         let mut frames = Frames::open(from, &self.state.founding)?;
-        self.store.set_bulk(true)?;
-        let report = self.take_frames(&mut frames, progress);
-        self.store.set_bulk(false)?;
-        report
+        self.take_frames(&mut frames, progress)
     }
 
     fn take_frames(&mut self, frames: &mut Frames<'_>, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
@@ -129,6 +129,9 @@ impl Daybook {
     pub fn take_runs(&mut self, runs: &[Vec<u8>]) -> Result<IngestReport, Error> {
         if runs.is_empty() {
             return Ok(IngestReport::default());
+        }
+        if runs.iter().map(Vec::len).sum::<usize>() >= BULK_BYTES {
+            self.store.set_bulk(true)?;
         }
         self.write(|writer| {
             let mut report = IngestReport::default();
@@ -183,8 +186,21 @@ impl Daybook {
     /// # Errors
     /// [`Error`] if the book cannot be written.
     pub fn post_all(&mut self) -> Result<(), Error> {
-        while self.write(|writer| Ok(view::post(writer.tx, &writer.state.logs, 4_096)?))? > 0 {}
-        self.write(|writer| adopt_clock(writer.tx, writer.state))
+        loop {
+            let posted = self.write(|writer| {
+                let State { logs, backlog, ring, .. } = &mut *writer.state;
+                let posted = view::post(writer.tx, logs, backlog, ENTRIES_PER_POSTING_MAX)?;
+                if posted == 0 && !Store::unposted(writer.tx)?.is_empty() {
+                    Intake::new(writer.tx, ring, backlog).resume(logs, || {})?;
+                    return Ok(1);
+                }
+                Ok(posted)
+            })?;
+            if posted == 0 {
+                self.store.set_bulk(false)?;
+                return self.write(|writer| adopt_clock(writer.tx, writer.state));
+            }
+        }
     }
 }
 
@@ -214,23 +230,22 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
     if run.name().is_control() {
         new().try_for_each(|entry| take_control(tx, state, key(entry.seq())))?;
     } else {
-        let mut intake = Intake::new(tx, &state.ring);
+        let mut intake = Intake::new(tx, &state.ring, &mut state.backlog);
         for entry in new() {
             intake.take((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()))?;
         }
-        intake.finish()?;
     }
-    let mut intake = Intake::new(tx, &state.ring);
+    let mut intake = Intake::new(tx, &state.ring, &mut state.backlog);
     let mut control = Vec::new();
     for key in &appended.filled {
         Store::set_verdict(tx, *key, None)?;
+        Store::post_again_from(tx, *key)?;
         if run.name().is_control() {
             control.push(*key);
         } else if let (Some(stored), Some(log)) = (Store::entry(tx, *key)?, state.logs.get(key.log())) {
             intake.take((&log.name, log.log), *key, (&stored.id, &stored.entry()))?;
         }
     }
-    intake.finish()?;
     for key in control {
         take_control(tx, state, key)?;
     }
@@ -250,7 +265,7 @@ fn take_control(tx: &Connection, state: &mut State, key: EntryKey) -> Result<(),
 
 /// Judges anew what the roster or new keys may have changed: all that is not accepted, what was erased, and what
 /// stands on a grant or in a compartment that held `before` and holds no more.
-pub(super) fn rejudge(tx: &Connection, state: &State, before: Option<&Roster>) -> Result<(), Error> {
+pub(super) fn rejudge(tx: &Connection, state: &mut State, before: Option<&Roster>) -> Result<(), Error> {
     let mut again: Vec<EntryKey> = Vec::new();
     for (key, verdict, _) in Store::verdicts(tx)? {
         if matches!(verdict, Verdict::Waiting | Verdict::Unopened | Verdict::Erased) {
@@ -279,24 +294,16 @@ pub(super) fn rejudge(tx: &Connection, state: &State, before: Option<&Roster>) -
     }
     again.sort_unstable();
     again.dedup();
-    let mut intake = Intake::new(tx, &state.ring);
+    let State { ring, backlog, logs, .. } = state;
+    let mut intake = Intake::new(tx, ring, backlog);
     for key in again {
-        judge_again(&mut intake, tx, state, key)?;
+        let (Some(stored), Some(log)) = (Store::entry(tx, key)?, logs.get(key.log())) else { continue };
+        if !log.name.is_control() {
+            intake.take_again((&log.name, log.log), &stored)?;
+        }
     }
-    intake.finish()?;
+    backlog.file_all(tx)?;
     crate::merge::Times::recompute(tx)?;
-    Ok(())
-}
-
-/// Takes an entry's operations out, judges it, and writes them again if it opens.
-fn judge_again(intake: &mut Intake<'_>, tx: &Connection, state: &State, key: EntryKey) -> Result<(), Error> {
-    let (Some(stored), Some(log)) = (Store::entry(tx, key)?, state.logs.get(key.log())) else { return Ok(()) };
-    if log.name.is_control() {
-        return Ok(());
-    }
-    remove(tx, key)?;
-    Store::set_verdict(tx, key, None)?;
-    intake.take((&log.name, log.log), key, (&stored.id, &stored.entry()))?;
     Ok(())
 }
 

@@ -2,16 +2,16 @@
 
 use super::charts::{entry_code, operation_text};
 use super::error::Error;
-use super::state::{control_entry, value};
+use super::state::{State, control_entry, value};
 use super::transfer::rejudge;
 use super::types::{EntryCounts, LogLine, Status, VerifyReport};
 use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
 use crate::limits::SIGNED_EVERY;
-use crate::merge::{Intake, Logs, OpRow};
+use crate::merge::{Backlog, Intake, Logs, operations_in};
 use crate::record::EntryRef;
 use crate::roster::ControlBody;
-use crate::store::{BranchOf, EntryKey, LogRow, Store, StoreError, StoredEntry, Verdict};
+use crate::store::{BranchOf, EntryKey, LogRow, RowKey, Store, StoreError, StoredEntry, Verdict};
 use crate::view;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
@@ -69,10 +69,11 @@ impl Daybook {
             Some(patient) => {
                 let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
                 let mut statement = connection.prepare_cached(
-                    "SELECT DISTINCT id >> 6 FROM op WHERE subject = ?1 ORDER BY hlc DESC, prefix LIMIT ?2",
+                    "SELECT DISTINCT id >> 6 FROM op WHERE row BETWEEN ?1 AND ?2 ORDER BY hlc DESC, prefix LIMIT ?3",
                 )?;
-                let rows =
-                    statement.query_map((subject, i64::try_from(limit).unwrap_or(i64::MAX)), |row| row.get(0))?;
+                let (first, last) = RowKey::range(subject);
+                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+                let rows = statement.query_map((first, last, limit), |row| row.get(0))?;
                 rows.collect::<Result<_, _>>()?
             }
             None => newest(connection, limit)?,
@@ -102,10 +103,7 @@ impl Daybook {
                 if let crate::entry::Sealed::Body(body) = entry.sealed() { ControlBody::read(body).ok() } else { None };
             (body.as_ref().map(|b| b.hlc), body.iter().map(|b| b.control.word().to_owned()).collect())
         } else {
-            let mut statement = connection
-                .prepare_cached(&format!("SELECT {} FROM op WHERE id BETWEEN ?1 AND ?2 ORDER BY id", OpRow::COLUMNS))?;
-            let rows = statement.query_map((key.operation(0), key.operation(63)), OpRow::of)?;
-            let rows: Vec<OpRow> = rows.collect::<Result<_, _>>()?;
+            let rows = operations_in(connection, &self.state.ring, &self.state.logs, key)?;
             (rows.first().map(|row| row.hlc), rows.iter().map(|row| operation_text(&row.operation())).collect())
         };
         let verdict = match verdict {
@@ -186,27 +184,26 @@ impl Daybook {
             tx.execute_batch(&view_tables())?;
             writer.state.logs = Logs::load(tx)?;
             let total = count(tx, "SELECT count(*) FROM entry")?;
-            let mut done = 0;
-            let mut intake = Intake::new(tx, &writer.state.ring);
-            for log in Store::logs(tx)? {
+            Store::post_all_again(tx)?;
+            for log in Store::logs(tx)?.iter().filter(|log| log.name.is_control()) {
                 for branch in Store::branches(tx, log.number)? {
                     Store::entries(tx, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
-                        done += 1;
-                        if done % 1_024 == 0 {
-                            progress(done, total);
-                        }
-                        if log.name.is_control() {
-                            if control_entry(&log, &entry).is_none() {
-                                Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
-                            }
-                        } else {
-                            intake.take((&log.name, log.log), entry.key, (&entry.id, &entry.entry()))?;
+                        if control_entry(log, &entry).is_none() {
+                            Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
                         }
                         Ok::<bool, Error>(true)
                     })?;
                 }
             }
-            intake.finish()?;
+            let mut done = 0;
+            let State { ring, backlog, logs, .. } = &mut *writer.state;
+            *backlog = Backlog::default();
+            Intake::new(tx, ring, backlog).resume(logs, || {
+                done += 1;
+                if done % 1_024 == 0 {
+                    progress(done, total);
+                }
+            })?;
             writer.post()?;
             Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
             Ok(())
@@ -223,7 +220,8 @@ impl Daybook {
             let mut statement = self.store.read()?.prepare_cached("SELECT subject FROM dirty LIMIT 1")?;
             statement.query_row([], |row| row.get(0)).optional()?
         };
-        if marked.is_some() { self.post_all() } else { Ok(()) }
+        let left = marked.is_some() || !Store::unposted(self.store.read()?)?.is_empty();
+        if left { self.post_all() } else { Ok(()) }
     }
 
     /// Judges all entries anew that are not accepted, as after keys or control entries came.

@@ -6,7 +6,9 @@ use crate::clock::{Hlc, Host, random};
 use crate::crypto::{FieldPlace, Nonce, Place};
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, KeyId, Lane, PatientId};
-use crate::limits::{CONTROL_BODY_BYTES_MAX, ENTRIES_PER_RUN_MAX, OPERATIONS_PER_ENTRY_MAX, SEQ_MAX};
+use crate::limits::{
+    CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, OPERATIONS_PER_ENTRY_MAX, SEQ_MAX,
+};
 use crate::log::{LogName, Run, RunBuilder, Tip};
 use crate::merge::{Intake, Logs};
 use crate::record::{Body, EntryRef, Operation};
@@ -54,7 +56,7 @@ impl Writer<'_> {
 
     /// Makes the rows of everything that was marked.
     pub fn post(&mut self) -> Result<(), Error> {
-        while view::post(self.tx, &self.state.logs, 1_024)? > 0 {}
+        while view::post(self.tx, &self.state.logs, &mut self.state.backlog, ENTRIES_PER_POSTING_MAX)? > 0 {}
         Ok(())
     }
 
@@ -119,7 +121,7 @@ impl Writer<'_> {
         if self.state.logs.get(appended.log).is_none() || appended.forked {
             self.state.logs = Logs::load(self.tx)?;
         }
-        let mut intake = Intake::new(self.tx, &self.state.ring);
+        let mut intake = Intake::new(self.tx, &self.state.ring, &mut self.state.backlog);
         let mut written = Vec::new();
         for entry in run.entries().iter().skip(appended.known) {
             let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
@@ -133,7 +135,6 @@ impl Writer<'_> {
             }
             written.push(WrittenEntry { key, reference: EntryRef::new(run.log(), entry.seq(), entry.id()) });
         }
-        intake.finish()?;
         Ok(written)
     }
 

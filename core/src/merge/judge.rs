@@ -5,8 +5,8 @@ use crate::entry::{Sealed, SealedEntry};
 use crate::id::{EntryId, IncidentId, KeyId};
 use crate::log::LogName;
 use crate::record::{Body, FactKind, Operation};
-use crate::roster::{Rights, Roster, Waits};
-use crate::store::Verdict;
+use crate::roster::{CompartmentKind, Rights, Roster, Waits};
+use crate::store::{StoredEntry, Verdict};
 use std::collections::BTreeMap;
 
 /// What a device brings to judge entries: the incident, who may do what, and the keys that it holds.
@@ -66,6 +66,22 @@ pub fn judge<'b>(
             Judged::Opened(body, waits)
         }
     }
+}
+
+/// The operations of a stored entry as they were when it was taken in; none if it does not open any more.
+pub(super) fn operations<'b>(
+    ring: &Keyring,
+    name: &LogName,
+    place: &Place,
+    stored: &StoredEntry,
+    body: &'b mut Vec<u8>,
+) -> Option<Vec<(Operation<'b>, &'b [u8])>> {
+    let (Sealed::Body(sealed), Some(key)) = (stored.sealed(), ring.keys.get(&stored.ground.key)) else { return None };
+    key.open(place, &stored.nonce, sealed, body).ok()?;
+    let body: &'b [u8] = body;
+    // The compartment that it was judged for may be gone from the roster; its kind decides no operation.
+    let mut kinds = CompartmentKind::ALL.into_iter();
+    kinds.find_map(|kind| Body::read(body, name.lane, kind).ok()).map(|body| body.operations)
 }
 
 /// The rule code of a body that does not open.

@@ -7,12 +7,18 @@
 //!
 //! All its tables can be dropped and made again from the entries.
 
+mod backlog;
 mod document;
+mod intake;
 mod judge;
 mod operations;
+mod subject;
 mod times;
 
+pub use backlog::{Backlog, Filed};
 pub use document::{DocumentError, DocumentValue, document, document_at, document_values};
+pub use intake::{Intake, operations_in};
 pub use judge::{Judged, Keyring, judge};
-pub use operations::{Intake, Logs, OpRow, SCHEMA, Subject, SubjectKind, TABLES, mark_dirty, operations_of, remove};
+pub use operations::{Logs, Op, OpRow, Placed, SCHEMA, TABLES, operations_of};
+pub use subject::{Subject, SubjectKind};
 pub use times::Times;

@@ -4,6 +4,7 @@ use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
 use crate::id::DeviceId;
 use crate::store::StoreError;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 
 /// A time is not plausible if it is later than every other device's greatest by more than this.
 const LATE_MS: i64 = 30 * DAY_MS;
@@ -56,36 +57,26 @@ impl Times {
         late(hlc.ms()) || effective.is_some_and(|e| late(e.ms)) || behind
     }
 
-    /// Takes note of the greatest time of accepted entries; [`Times::settle`] acts on it.
+    /// Lets the greatest times of accepted entries count: where the bound of a device moves, the subjects whose
+    /// times lie between the old and the new bound are marked.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn note(tx: &Connection, compartment: i64, device: DeviceId, hlc: Hlc) -> Result<(), StoreError> {
-        tx.prepare_cached(
-            "INSERT INTO device_time_noted (compartment, device, hlc) VALUES (?1, ?2, ?3)
-             ON CONFLICT (compartment, device) DO UPDATE SET hlc = max(hlc, ?3)",
-        )?
-        .execute((compartment, device.as_bytes(), hlc.bits().cast_signed()))?;
-        Ok(())
-    }
-
-    /// Acts on what was noted: where the bound of a device moves, the subjects whose times lie between the
-    /// old and the new bound are marked.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn settle(tx: &Connection) -> Result<(), StoreError> {
-        for compartment in compartments(tx, "SELECT DISTINCT compartment FROM device_time_noted")? {
-            let before = Self::load(tx, compartment)?;
+    pub(super) fn settle(tx: &Connection, noted: &BTreeMap<(i64, DeviceId), Hlc>) -> Result<(), StoreError> {
+        let mut before: BTreeMap<i64, Self> = BTreeMap::new();
+        for ((compartment, device), hlc) in noted {
+            if !before.contains_key(compartment) {
+                before.insert(*compartment, Self::load(tx, *compartment)?);
+            }
             tx.prepare_cached(
-                "INSERT INTO device_time (compartment, device, hlc)
-                 SELECT compartment, device, hlc FROM device_time_noted WHERE compartment = ?1
-                 ON CONFLICT (compartment, device) DO UPDATE SET hlc = max(hlc, excluded.hlc)",
+                "INSERT INTO device_time (compartment, device, hlc) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (compartment, device) DO UPDATE SET hlc = ?3 WHERE ?3 > hlc",
             )?
-            .execute([compartment])?;
+            .execute((compartment, device.as_bytes(), hlc.bits().cast_signed()))?;
+        }
+        for (compartment, before) in before {
             before.mark_moved(tx, compartment, &Self::load(tx, compartment)?)?;
         }
-        tx.prepare_cached("DELETE FROM device_time_noted")?.execute([])?;
         Ok(())
     }
 
@@ -105,11 +96,11 @@ impl Times {
             .execute([compartment])?;
             before.mark_moved(tx, compartment, &Self::load(tx, compartment)?)?;
         }
-        tx.prepare_cached("DELETE FROM device_time_noted")?.execute([])?;
         Ok(())
     }
 
-    /// Keeps which times of a subject lie beyond the bounds now, so that a bound that rises finds them.
+    /// Keeps which times of a subject lie beyond the bounds now, so that a bound that rises finds them; a new
+    /// subject has none kept yet.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -118,8 +109,11 @@ impl Times {
         tx: &Connection,
         subject: i64,
         times: impl Iterator<Item = (DeviceId, i64)>,
+        new: bool,
     ) -> Result<(), StoreError> {
-        tx.prepare_cached("DELETE FROM late WHERE subject = ?1")?.execute([subject])?;
+        if !new {
+            tx.prepare_cached("DELETE FROM late WHERE subject = ?1")?.execute([subject])?;
+        }
         for (_, time_ms) in times.filter(|(device, ms)| *ms > self.bound(*device)) {
             tx.prepare_cached("INSERT OR IGNORE INTO late (subject, time_ms) VALUES (?1, ?2)")?
                 .execute((subject, time_ms))?;
@@ -153,7 +147,7 @@ impl Times {
         }
         // A bound falls when the second device of a compartment is first heard of, or on a withdrawal.
         if let Some((low, high)) = falls {
-            let statement = "INSERT OR IGNORE INTO dirty (subject) SELECT op.subject FROM op JOIN subject ON subject.id = op.subject
+            let statement = "INSERT OR IGNORE INTO dirty (subject) SELECT op.row >> 28 FROM op JOIN subject ON subject.id = op.row >> 28
                  WHERE op.time_ms > ?1 AND op.time_ms <= ?2 AND subject.compartment = ?3";
             tx.prepare_cached(statement)?.execute((low, high, compartment))?;
         }

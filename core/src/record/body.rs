@@ -4,7 +4,7 @@ use super::edit::{EDIT, Edit};
 use super::fact::{Fact, FactKind, Statement};
 use crate::clock::Hlc;
 use crate::codec::{Malformed, Reader, Writer, check};
-use crate::id::{CommitId, Lane};
+use crate::id::{CommitId, ImportId, Lane};
 use crate::limits::OPERATIONS_PER_ENTRY_MAX;
 use crate::roster::CompartmentKind;
 
@@ -89,14 +89,15 @@ impl<'a> Body<'a> {
         check(bytes)?;
         let from = &mut Reader::new(bytes);
         let mut fields = from.fields()?;
-        let (mut commit, mut hlc, mut raw, mut newer) = (None, None, Vec::new(), false);
+        let (mut commit, mut hlc, mut operations, mut newer) = (None, None, Vec::new(), false);
         while let Some(key) = fields.next(from)? {
             match key {
                 1 => commit = Some(CommitId::new(from.array()?)),
                 2 => hlc = Some(Hlc::from_bits(from.uint()?)),
                 3 => {
                     let count = from.list(OPERATIONS_PER_ENTRY_MAX)?;
-                    raw = (0..count).map(|_| from.raw()).collect::<Result<Vec<_>, _>>()?;
+                    operations =
+                        (0..count).map(|_| Ok((Operation::Newer, from.raw()?))).collect::<Result<_, Malformed>>()?;
                 }
                 _ => {
                     from.raw()?;
@@ -104,14 +105,15 @@ impl<'a> Body<'a> {
                 }
             }
         }
-        if raw.is_empty() {
+        if operations.is_empty() {
             return Err(BodyFault::Schema);
         }
-        let read = |bytes| if newer { Ok(Operation::Newer) } else { Operation::read(bytes) };
-        let operations = raw
-            .into_iter()
-            .map(|bytes| Ok((read(bytes)?, bytes)))
-            .collect::<Result<Vec<(Operation<'a>, &'a [u8])>, Malformed>>()?;
+        // An unknown field beside the operations may change what they say.
+        if !newer {
+            for (operation, bytes) in &mut operations {
+                *operation = Operation::read(bytes)?;
+            }
+        }
         let body = Self { commit: commit.ok_or(BodyFault::Schema)?, hlc: hlc.ok_or(BodyFault::Schema)?, operations };
         body.judge(lane, kind)?;
         Ok(body)
@@ -155,7 +157,16 @@ impl<'a> Operation<'a> {
     /// # Errors
     /// [`Malformed`] if a known one does not fit its schema.
     pub fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let from = &mut Reader::new(bytes);
+        Self::read_from(&mut Reader::new(bytes))
+    }
+
+    /// Reads an operation that [`Operation::read`] took before.
+    #[must_use]
+    pub fn read_again(bytes: &'a [u8]) -> Self {
+        Self::read_from(&mut Reader::again(bytes)).unwrap_or(Self::Newer)
+    }
+
+    fn read_from(from: &mut Reader<'a>) -> Result<Self, Malformed> {
         let mut fields = from.fields()?;
         if fields.next(from)? != Some(0) {
             return Err(Malformed::Schema);
@@ -169,6 +180,16 @@ impl<'a> Operation<'a> {
         match operation {
             Err(Malformed::Newer) => Ok(Operation::Newer),
             other => other,
+        }
+    }
+
+    /// The resource that an import took it from.
+    #[must_use]
+    pub const fn import(&self) -> Option<ImportId> {
+        match self {
+            Self::Edit(edit) => edit.import,
+            Self::Fact(fact) => fact.import,
+            Self::Newer => None,
         }
     }
 

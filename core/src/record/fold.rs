@@ -106,7 +106,12 @@ type Vector = Vec<(i64, u8, u64)>;
 /// Parents of each edit, and what is missing.
 #[must_use]
 pub fn parents(edits: &[EditAt<'_>], forks: &Forks) -> (Vec<Vec<usize>>, Vec<(usize, EntryRef)>) {
-    let by_reference: BTreeMap<EntryRef, usize> = edits.iter().enumerate().map(|(i, e)| (e.reference, i)).collect();
+    let mut by_reference: Vec<(EntryRef, usize)> = edits.iter().enumerate().map(|(i, e)| (e.reference, i)).collect();
+    by_reference.sort_unstable();
+    let place_of = |reference: &EntryRef| {
+        let at = by_reference.partition_point(|(other, _)| other <= reference).checked_sub(1)?;
+        by_reference.get(at).filter(|(other, _)| other == reference).map(|(_, index)| *index)
+    };
     let chains = chains(edits);
     let mut missing = Vec::new();
     let parents = edits
@@ -115,10 +120,10 @@ pub fn parents(edits: &[EditAt<'_>], forks: &Forks) -> (Vec<Vec<usize>>, Vec<(us
         .map(|(index, edit)| {
             let mut parents: Vec<usize> = Vec::with_capacity(edit.edit.parents.len() + 1);
             for reference in &edit.edit.parents {
-                match by_reference.get(reference) {
+                match place_of(reference) {
                     // An import's parents are imports only; others count as not named.
-                    Some(parent) if edit.edit.import.is_some() && !is_import(edits, *parent) => {}
-                    Some(parent) if *parent != index => parents.push(*parent),
+                    Some(parent) if edit.edit.import.is_some() && !is_import(edits, parent) => {}
+                    Some(parent) if parent != index => parents.push(parent),
                     Some(_) => {}
                     None => missing.push((index, *reference)),
                 }
@@ -137,14 +142,11 @@ fn is_import(edits: &[EditAt<'_>], index: usize) -> bool {
 }
 
 /// Edits by branch of a log, in rising order of place.
-type Chains = BTreeMap<(i64, u8), Vec<(u64, usize)>>;
+type Chains = Vec<(Stand, usize)>;
 
 fn chains(edits: &[EditAt<'_>]) -> Chains {
-    let mut chains = Chains::new();
-    for (index, edit) in edits.iter().enumerate() {
-        chains.entry((edit.stand.log, edit.stand.branch)).or_default().push((edit.stand.seq, index));
-    }
-    chains.values_mut().for_each(|chain| chain.sort_unstable());
+    let mut chains: Chains = edits.iter().enumerate().map(|(index, edit)| (edit.stand, index)).collect();
+    chains.sort_unstable();
     chains
 }
 
@@ -152,9 +154,11 @@ fn chains(edits: &[EditAt<'_>]) -> Chains {
 fn nearest_in_chain(chains: &Chains, forks: &Forks, stand: Stand) -> Option<usize> {
     let (mut branch, mut before) = (stand.branch, stand.seq);
     loop {
-        let chain = chains.get(&(stand.log, branch)).map_or(&[][..], Vec::as_slice);
-        let place = chain.partition_point(|(seq, _)| *seq < before);
-        if let Some((_, index)) = place.checked_sub(1).and_then(|at| chain.get(at)) {
+        let before_this = Stand { log: stand.log, branch, seq: before };
+        let place = chains.partition_point(|(other, _)| *other < before_this);
+        if let Some((found, index)) = place.checked_sub(1).and_then(|at| chains.get(at))
+            && (found.log, found.branch) == (stand.log, branch)
+        {
             return Some(*index);
         }
         let (parent, fork_seq) = forks.parents.get(&(stand.log, branch))?;
@@ -224,17 +228,20 @@ pub fn fold<'a>(edits: &[EditAt<'a>], forks: &Forks) -> Folded<'a> {
     let by_reference = |i: &usize| edits.get(*i).map(|e| e.reference);
     heads.sort_unstable_by_key(by_reference);
     let mut shown: Vec<Shown<'a>> = Vec::with_capacity(visible.len());
-    for ((field, key), mut writers) in visible {
-        writers.sort_unstable_by_key(by_reference);
-        let mut values: BTreeMap<&'a [u8], Vec<usize>> = BTreeMap::new();
-        for writer in writers {
-            let set =
-                edits.get(writer).and_then(|e| e.edit.registers.iter().find(|r| (r.field, r.key) == (field, key)));
-            if let Some(register) = set {
-                values.entry(register.value).or_default().push(writer);
+    for ((field, key), writers) in visible {
+        let value = |writer: &usize| {
+            let registers = edits.get(*writer).map_or(&[][..], |e| e.edit.registers.as_slice());
+            let at = registers.binary_search_by_key(&(field, key), |r| (r.field, r.key)).ok()?;
+            registers.get(at).map(|register| register.value)
+        };
+        let mut written: Vec<(&'a [u8], usize)> = writers.iter().filter_map(|w| Some((value(w)?, *w))).collect();
+        written.sort_unstable_by_key(|(value, writer)| (*value, by_reference(writer)));
+        for of_value in written.chunk_by(|a, b| a.0 == b.0) {
+            if let Some((value, _)) = of_value.first() {
+                let writers = of_value.iter().map(|(_, writer)| *writer).collect();
+                shown.push(Shown { field, key, value, writers });
             }
         }
-        shown.extend(values.into_iter().map(|(value, writers)| Shown { field, key, value, writers }));
     }
     Folded { shown, heads, missing }
 }

@@ -131,7 +131,9 @@ impl<'a> Register<'a> {
         }
         let key = if field.is_set() { from.raw()? } else { &[] };
         let register = Self { field, key, value: from.raw()? };
-        register.parse()?;
+        if !from.was_read_before() {
+            register.parse()?;
+        }
         Ok(register)
     }
 }

@@ -8,7 +8,7 @@ use crate::id::{CompartmentId, EntryId, Incarnation, KeyId, Lane, LogId};
 use crate::limits::{BRANCHES_PER_LOG_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::{LogName, VerifiedEntry, VerifiedRun};
 use crate::record::EntryRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Statement};
 
 /// What became of a run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -119,6 +119,9 @@ pub struct StoredEntry {
     erased: u32,
 }
 
+/// Log, branch, and first and last place of what is stored and not posted.
+pub type Unposted = (i64, u8, (u64, u64));
+
 impl StoredEntry {
     /// The body, or what is left of it.
     #[must_use]
@@ -172,6 +175,7 @@ impl Store {
         let mut appended = Appended::default();
         let mut ground = None;
         let mut signatures = run.heads().iter().peekable();
+        let mut insert = tx.prepare_cached(INSERT_ENTRY)?;
         for (index, entry) in run.entries().iter().enumerate() {
             let signature = signatures.next_if(|(at, _)| *at == index).map(|(_, signature)| signature);
             if !place.at_tip
@@ -194,7 +198,7 @@ impl Store {
             }
             let ground = Self::ground_row(tx, &mut ground, entry.entry().ground)?;
             let key = EntryKey::new(log, entry.seq(), place.branch);
-            Self::insert_entry(tx, key, entry, ground)?;
+            insert_entry(&mut insert, key, entry, ground)?;
             if let Some(signature) = signature {
                 Self::put_head(tx, key, signature)?;
             }
@@ -205,22 +209,6 @@ impl Store {
         }
         (appended.log, appended.branch) = (log, place.branch);
         Ok(appended)
-    }
-
-    fn insert_entry(tx: &Connection, key: EntryKey, entry: &VerifiedEntry<'_>, ground: i64) -> Result<(), StoreError> {
-        let hash;
-        let (body, erased): (&[u8], u32) = match entry.entry().sealed {
-            Sealed::Body(body) => (body, 0),
-            Sealed::Erased { bytes, hash: of_body } => {
-                hash = of_body;
-                (&hash, bytes)
-            }
-        };
-        tx.prepare_cached(
-            "INSERT INTO entry (id, entry, ground, nonce, body, erased) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute((key, entry.id().as_bytes(), ground, entry.entry().nonce.0, body, erased))?;
-        Ok(())
     }
 
     /// Keeps a signature over an entry.
@@ -409,6 +397,55 @@ impl Store {
         Ok(EntryRef::new(LogId::new(log), key.seq(), &EntryId::new(id)))
     }
 
+    /// Says that a branch was posted from one place to another, inclusive; without effect if places before are
+    /// not posted yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn set_posted(tx: &Connection, (log, branch): (i64, u8), from: u64, to: u64) -> Result<(), StoreError> {
+        tx.prepare_cached(
+            "UPDATE branch SET posted_seq = ?4 WHERE log = ?1 AND branch = ?2 AND posted_seq >= ?3 - 1 AND posted_seq < ?4",
+        )?
+        .execute((log, branch, from.cast_signed(), to.cast_signed()))?;
+        Ok(())
+    }
+
+    /// Says that an entry is to be posted again with all that follow it on its branch.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn post_again_from(tx: &Connection, key: EntryKey) -> Result<(), StoreError> {
+        tx.prepare_cached("UPDATE branch SET posted_seq = min(posted_seq, ?3 - 1) WHERE log = ?1 AND branch = ?2")?
+            .execute((key.log(), key.branch(), key.seq().cast_signed()))?;
+        Ok(())
+    }
+
+    /// Says that nothing was posted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn post_all_again(tx: &Connection) -> Result<(), StoreError> {
+        tx.execute("UPDATE branch SET posted_seq = fork_seq", [])?;
+        Ok(())
+    }
+
+    /// Log, branch and places, inclusive, of what is stored and not posted, control aside.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn unposted(connection: &Connection) -> Result<Vec<Unposted>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT branch.log, branch, posted_seq + 1, tip_seq FROM branch JOIN log ON log.id = branch.log
+             JOIN compartment ON compartment.id = log.compartment
+             WHERE posted_seq < tip_seq AND compartment.compartment <> zeroblob(32) ORDER BY branch.log, branch",
+        )?;
+        let rows = statement.query_map([], |row| {
+            let places = (row.get::<_, i64>(2)?.cast_unsigned(), row.get::<_, i64>(3)?.cast_unsigned());
+            Ok((row.get(0)?, row.get(1)?, places))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Says what is thought of an entry that is not accepted; `None` takes it back.
     ///
     /// # Errors
@@ -424,6 +461,16 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// What is thought of an entry, if it is not accepted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn verdict(connection: &Connection, key: EntryKey) -> Result<Option<Verdict>, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT verdict FROM verdict WHERE entry = ?1")?;
+        let number = statement.query_row([key], |row| row.get::<_, u8>(0)).optional()?;
+        Ok(number.map(|number| Verdict::from_number(number).unwrap_or(Verdict::Faulty)))
     }
 
     /// All entries that were posted and are not accepted, with their rule codes, in rising order of key.
@@ -450,6 +497,26 @@ fn log_of(row: &Row<'_>) -> rusqlite::Result<LogRow> {
     let lane = Lane::from_number(row.get(5)?).ok_or_else(|| damaged(5))?;
     let name = LogName::new(author, Incarnation::new(row.get(3)?), CompartmentId::new(row.get(4)?), lane);
     Ok(LogRow { number: row.get(0)?, log: LogId::new(row.get(1)?), name })
+}
+
+const INSERT_ENTRY: &str = "INSERT INTO entry (id, entry, ground, nonce, body, erased) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+fn insert_entry(
+    insert: &mut Statement<'_>,
+    key: EntryKey,
+    entry: &VerifiedEntry<'_>,
+    ground: i64,
+) -> Result<(), StoreError> {
+    let hash;
+    let (body, erased): (&[u8], u32) = match entry.entry().sealed {
+        Sealed::Body(body) => (body, 0),
+        Sealed::Erased { bytes, hash: of_body } => {
+            hash = of_body;
+            (&hash, bytes)
+        }
+    };
+    insert.execute((key, entry.id().as_bytes(), ground, entry.entry().nonce.0, body, erased))?;
+    Ok(())
 }
 
 /// Where the next entry of a run belongs: on which branch, and whether at its tip.
@@ -495,7 +562,7 @@ impl Place {
         let branch = u8::try_from(number).unwrap_or(u8::MAX);
         let parent = if fork_seq == 0 { branch } else { self.branch };
         tx.prepare_cached(
-            "INSERT INTO branch (log, branch, parent, fork_seq, tip_seq, tip_id) VALUES (?1, ?2, ?3, ?4, ?4, zeroblob(32))",
+            "INSERT INTO branch (log, branch, parent, fork_seq, tip_seq, tip_id, posted_seq) VALUES (?1, ?2, ?3, ?4, ?4, zeroblob(32), ?4)",
         )?
         .execute((self.log, branch, parent, fork_seq.cast_signed()))?;
         (self.branch, self.at_tip) = (branch, true);

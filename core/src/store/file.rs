@@ -7,8 +7,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
-/// Size of a page: on bulk merge 1.4 times faster than 4 KiB.
-const PAGE_BYTES: i64 = 16_384;
+/// How pages are kept, to be said before the first is read. Of 16 KiB: on bulk merge 1.4 times faster than of
+/// 4 KiB. Authenticated by HMAC-SHA256, which processors have instructions for: half the cost of SHA-512.
+const PAGES: [(&str, &str); 2] = [("cipher_page_size", "16384"), ("cipher_hmac_algorithm", "HMAC_SHA256")];
 /// Pages of the write-ahead log after which they move into the book: 1 MiB, so that a small disk is not filled
 /// by what is there twice.
 const WAL_PAGES: &str = "64";
@@ -94,6 +95,8 @@ pub struct Store {
     connection: Connection,
     poisoned: bool,
     seen_version: i64,
+    /// Whether the write-ahead log may grow.
+    bulk: bool,
     path: std::path::PathBuf,
     identity: Option<(u64, u64)>,
 }
@@ -118,8 +121,14 @@ impl Store {
         set_key(&connection, key)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         set_pragmas(&mut connection)?;
-        let mut store =
-            Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) };
+        let mut store = Self {
+            connection,
+            poisoned: false,
+            seen_version: -1,
+            bulk: false,
+            path: path.to_owned(),
+            identity: identity(path),
+        };
         store.write(|tx| {
             tx.execute_batch(TABLES)?;
             tx.execute_batch(views)?;
@@ -155,7 +164,14 @@ impl Store {
         if version > SCHEMA_VERSION {
             return Err(StoreError::Newer(version));
         }
-        Ok(Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) })
+        Ok(Self {
+            connection,
+            poisoned: false,
+            seen_version: -1,
+            bulk: false,
+            path: path.to_owned(),
+            identity: identity(path),
+        })
     }
 
     /// The connection, for reading.
@@ -249,11 +265,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be asked.
-    pub fn set_bulk(&self, bulk: bool) -> Result<(), StoreError> {
-        let pages = if bulk { WAL_PAGES_BULK } else { WAL_PAGES };
-        self.read()?.pragma_update(None, "wal_autocheckpoint", pages)?;
-        if !bulk {
-            self.make_room();
+    pub fn set_bulk(&mut self, bulk: bool) -> Result<(), StoreError> {
+        if bulk != self.bulk {
+            self.read()?.pragma_update(None, "wal_autocheckpoint", if bulk { WAL_PAGES_BULK } else { WAL_PAGES })?;
+            self.bulk = bulk;
+            if !bulk {
+                self.make_room();
+            }
         }
         Ok(())
     }
@@ -303,9 +321,11 @@ impl Store {
         std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|_| StoreError::ReadOnly)?;
         let copied = (|| {
             connection.execute("ATTACH DATABASE ?1 AS copy KEY ?2", (target, &raw_key(key).as_str()))?;
+            for (pragma, value) in PAGES {
+                connection.pragma_update(Some("copy"), pragma, value)?;
+            }
             let exported = connection
-                .pragma_update(Some("copy"), "cipher_page_size", PAGE_BYTES)
-                .and_then(|()| connection.query_row("SELECT sqlcipher_export('copy')", [], |_| Ok(())))
+                .query_row("SELECT sqlcipher_export('copy')", [], |_| Ok(()))
                 .and_then(|()| connection.pragma_update(Some("copy"), "application_id", APPLICATION_ID))
                 .and_then(|()| connection.pragma_update(Some("copy"), "user_version", SCHEMA_VERSION));
             let detached = connection.execute_batch("DETACH DATABASE copy");
@@ -333,7 +353,9 @@ fn set_key(connection: &Connection, key: &DatabaseKey) -> Result<(), StoreError>
     if version.is_none_or(|v| v.is_empty()) {
         return Err(StoreError::Disk("built without page encryption".into()));
     }
-    connection.pragma_update(None, "cipher_page_size", PAGE_BYTES)?;
+    for (pragma, value) in PAGES {
+        connection.pragma_update(None, pragma, value)?;
+    }
     Ok(())
 }
 

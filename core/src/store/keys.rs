@@ -1,10 +1,14 @@
 //! Row numbers that tell where an entry lies, so that no index beside the table is needed.
 
+use crate::record::Stand;
 use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
 const BRANCH_BITS: u32 = 3;
 const SEQ_BITS: u32 = 32;
 const INDEX_BITS: u32 = 6;
+
+/// Rows of one subject are numbered with so many bits.
+const ROW_BITS: u32 = 28;
 
 /// Greatest number of a log in one book: 2 to the power of 21, less one.
 pub(super) const LOG_NUMBER_MAX: i64 = (1 << 21) - 1;
@@ -16,6 +20,10 @@ pub struct EntryKey(i64);
 /// Where an operation lies: its entry and its index there.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct OpKey(i64);
+
+/// Where the table of operations keeps one: rows of a subject lie together, in the order in which they came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RowKey(i64);
 
 impl EntryKey {
     /// The key of an entry; `log` is at most 2^21 - 1, `seq` at most 2^32 - 1, `branch` at most 7.
@@ -60,10 +68,50 @@ impl OpKey {
         EntryKey(self.0 >> INDEX_BITS)
     }
 
+    /// Where its entry stands, as the fold takes it.
+    #[must_use]
+    pub const fn stand(self) -> Stand {
+        let entry = self.entry();
+        Stand { log: entry.log(), branch: entry.branch(), seq: entry.seq() }
+    }
+
     /// Index of the operation in the entry.
     #[must_use]
     pub const fn index(self) -> u8 {
         self.0.to_le_bytes()[0] & 63
+    }
+}
+
+impl RowKey {
+    /// The first and the last row of a subject.
+    #[must_use]
+    pub const fn range(subject: i64) -> (Self, Self) {
+        (Self(subject << ROW_BITS), Self((subject << ROW_BITS) | ((1 << ROW_BITS) - 1)))
+    }
+
+    /// The subject.
+    #[must_use]
+    pub const fn subject(self) -> i64 {
+        self.0 >> ROW_BITS
+    }
+
+    /// The row after it, unless the subject has no more.
+    #[must_use]
+    pub const fn next(self) -> Option<Self> {
+        let next = Self(self.0 + 1);
+        if next.subject() == self.subject() { Some(next) } else { None }
+    }
+}
+
+impl ToSql for RowKey {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(self.0))
+    }
+}
+
+impl FromSql for RowKey {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self)
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! ```text
 //! entry key = log number << 35 | seq << 3 | branch          operation key = entry key << 6 | index
+//! row of an operation = subject << 28 | number
 //! ```
 
 mod entries;
@@ -17,8 +18,8 @@ mod keys;
 mod local;
 mod schema;
 
-pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Verdict};
+pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
 pub use file::{Store, StoreError};
-pub use keys::{EntryKey, OpKey};
+pub use keys::{EntryKey, OpKey, RowKey};
 pub use local::{Secrets, StoredSecret};
 pub use schema::SCHEMA_VERSION;

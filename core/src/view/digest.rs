@@ -30,7 +30,7 @@ const ROWS: &[(&str, &str)] = &[
     (
         "op",
         "SELECT s.compartment, s.kind, s.key, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix, op.kind, op.waiting, op.hlc, op.time_ms, op.payload
-         FROM op JOIN subject s ON s.id = op.subject JOIN log ON log.id = op.id >> 41 WHERE op.waiting = 0 OR op.kind = 1",
+         FROM op JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41 WHERE op.waiting = 0 OR op.kind = 1",
     ),
     (
         "patient",
@@ -52,12 +52,12 @@ const ROWS: &[(&str, &str)] = &[
     (
         "import",
         "SELECT s.compartment, t.import, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix FROM import t
-         JOIN op ON op.id = t.op JOIN subject s ON s.id = op.subject JOIN log ON log.id = op.id >> 41",
+         JOIN op ON op.row = t.row JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41",
     ),
     (
         "resolution",
         "SELECT s.compartment, t.finding, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix FROM resolution t
-         JOIN op ON op.id = t.op JOIN subject s ON s.id = op.subject JOIN log ON log.id = op.id >> 41",
+         JOIN op ON op.row = t.row JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41",
     ),
 ];
 
@@ -102,7 +102,7 @@ fn held_ids(connection: &Connection, logs: &Logs) -> Result<BTreeMap<i64, Vec<[u
     let mut statement = connection.prepare_cached(
         "SELECT entry.id >> 35, entry.entry FROM entry LEFT JOIN verdict ON verdict.entry = entry.id
          WHERE verdict.verdict IS NULL OR (verdict.verdict = ?1
-           AND EXISTS (SELECT 1 FROM op WHERE op.id BETWEEN entry.id << 6 AND (entry.id << 6) | 63 AND op.kind = 1))",
+           AND EXISTS (SELECT 1 FROM op WHERE op.waiting = 1 AND op.id BETWEEN entry.id << 6 AND (entry.id << 6) | 63 AND op.kind = 1))",
     )?;
     let mut rows = statement.query([Verdict::Waiting as u8])?;
     while let Some(row) = rows.next()? {

@@ -1,6 +1,6 @@
 //! The line of the list for one patient, and what its registers say together.
 
-use super::search;
+use super::search::{self, Words};
 use crate::merge::Subject;
 use crate::record::{
     EditAt, FactAt, FactKind, Field, Finding, FindingKind, Folded, Identifier, Name, PartialDate, Register, Setting,
@@ -131,21 +131,28 @@ pub struct PatientRow {
     pub allergy: u8,
 }
 
-/// Writes or removes a patient's line and search words.
+/// Writes or removes a patient's line and search words; a new subject has no line yet.
 pub(super) fn post(
     tx: &Connection,
+    words: &mut Words,
     subject: &Subject,
     record: Option<(&Registers<'_>, &[FactAt<'_>], &[Standing])>,
+    new: bool,
 ) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached("SELECT tokens FROM patient WHERE subject = ?1")?;
-    let before: Option<String> = statement.query_row([subject.id], |row| row.get(0)).optional()?;
+    let before: Option<String> = if new {
+        None
+    } else {
+        let mut statement = tx.prepare_cached("SELECT tokens FROM patient WHERE subject = ?1")?;
+        statement.query_row([subject.id], |row| row.get(0)).optional()?
+    };
+    let before = before.as_deref().unwrap_or_default();
     let Some((registers, facts, standings)) = record else {
-        search::post_words(tx, subject.id, before.as_deref().unwrap_or_default(), "")?;
+        words.replace(subject.id, before, "");
         tx.prepare_cached("DELETE FROM patient WHERE subject = ?1")?.execute([subject.id])?;
         return Ok(());
     };
     let tokens = search::tokens(registers.texts());
-    search::post_words(tx, subject.id, before.as_deref().unwrap_or_default(), &tokens)?;
+    words.replace(subject.id, before, &tokens);
     let stands = |wanted: FactKind| {
         facts.iter().zip(standings).any(|(f, s)| {
             *s == Standing::Stands

@@ -1,13 +1,13 @@
 //! Posting: makes the rows of marked subjects anew.
 
 use super::patients::{self, Registers};
-use super::search;
+use super::search::{self, Words};
 use crate::id::{FindingId, ImportId};
-use crate::merge::{Logs, OpRow, Subject, SubjectKind, Times, operations_of};
+use crate::merge::{Backlog, Logs, Op, OpRow, Placed, Subject, SubjectKind, Times, operations_of};
 use crate::record::{
-    FactAt, Finding, FindingKind, Item, Operation, Standing, Statement, StockAt, fold, of_facts, on_hand, standings,
+    EditAt, FactAt, Finding, FindingKind, Item, Standing, Statement, StockAt, fold, of_facts, on_hand, standings,
 };
-use crate::store::StoreError;
+use crate::store::{OpKey, RowKey, StoreError};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,86 +33,132 @@ CREATE TABLE stock (
 /// Names of these tables, in an order in which they can be dropped.
 pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "stock"];
 
-/// Makes the rows of at most `most` marked subjects anew; returns how many were marked.
+/// Writes what waits in the backlog and makes the views of what it touches, then those of marked subjects: about
+/// `most` operations or subjects at a time. Returns how many subjects were posted; 0 when nothing is left.
 ///
 /// # Errors
-/// [`StoreError`] if it cannot be written; the caller undoes the transaction.
-pub fn post(tx: &Connection, logs: &Logs, most: usize) -> Result<usize, StoreError> {
-    Times::settle(tx)?;
-    let subjects: Vec<i64> = {
-        let mut statement = tx.prepare_cached("SELECT subject FROM dirty ORDER BY subject LIMIT ?1")?;
-        let rows = statement.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))?;
-        rows.collect::<Result<_, _>>()?
-    };
-    let mut times: BTreeMap<i64, Times> = BTreeMap::new();
-    for id in &subjects {
-        if let Some(subject) = Subject::load(tx, *id)? {
-            let of_compartment = if let Some(of_compartment) = times.get(&subject.compartment) {
-                *of_compartment
-            } else {
-                let loaded = Times::load(tx, subject.compartment)?;
-                times.insert(subject.compartment, loaded);
-                loaded
-            };
-            post_subject(tx, logs, &of_compartment, &subject)?;
+/// [`StoreError`] if it cannot be written; the caller undoes the transaction and drops the backlog.
+pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
+    let mut posting = Posting { tx, logs, times: BTreeMap::new(), words: Words::default() };
+    let filed = if backlog.is_empty() { Vec::new() } else { backlog.file(tx, most)? };
+    let mut posted = filed.len();
+    for filed in filed {
+        match filed.all {
+            Some(range) => posting.subject(&filed.subject, backlog.operations(range), true)?,
+            None => posting.known(&filed.subject)?,
         }
     }
-    if let Some(last) = subjects.last() {
-        tx.prepare_cached("DELETE FROM dirty WHERE subject <= ?1")?.execute([last])?;
-    }
-    Ok(subjects.len())
-}
-
-fn post_subject(tx: &Connection, logs: &Logs, times: &Times, subject: &Subject) -> Result<(), StoreError> {
-    let rows = operations_of(tx, subject.id)?;
-    let late = rows.iter().map(|row| (row.device(logs), row.latest_ms()));
-    times.keep_late(tx, subject.id, late)?;
-    match subject.kind {
-        SubjectKind::Patient => post_patient(tx, logs, times, subject, &rows),
-        SubjectKind::Stock => post_stock(tx, logs, times, subject, &rows),
-        SubjectKind::Compartment => {
-            let facts: Vec<FactAt<'_>> = rows.iter().filter_map(|row| row.fact(logs, times)).collect();
-            post_resolutions(tx, &rows, &facts, &standings(&facts))
+    if posted == 0 {
+        let marked: Vec<i64> = {
+            let mut statement = tx.prepare_cached("SELECT subject FROM dirty ORDER BY subject LIMIT ?1")?;
+            let rows = statement.query_map([i64::try_from(most / 4 + 1).unwrap_or(i64::MAX)], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for id in &marked {
+            if let Some(subject) = Subject::load(tx, *id)? {
+                posting.known(&subject)?;
+            }
         }
-        SubjectKind::Newer => Ok(()),
+        if let Some(last) = marked.last() {
+            tx.prepare_cached("DELETE FROM dirty WHERE subject <= ?1")?.execute([last])?;
+        }
+        posted = marked.len();
+    }
+    posting.words.write(tx)?;
+    Ok(posted)
+}
+
+/// One round of posting, with what many subjects share.
+struct Posting<'a> {
+    tx: &'a Connection,
+    logs: &'a Logs,
+    times: BTreeMap<i64, Times>,
+    words: Words,
+}
+
+impl Posting<'_> {
+    /// Posts a subject that may have rows, from all its operations in the table.
+    fn known(&mut self, subject: &Subject) -> Result<(), StoreError> {
+        let rows = operations_of(self.tx, subject.id)?;
+        self.subject(subject, rows.iter().map(OpRow::read).collect(), false)
+    }
+
+    /// Posts a subject from all its operations; a new one has no rows yet.
+    fn subject(&mut self, subject: &Subject, operations: Vec<Op<'_>>, new: bool) -> Result<(), StoreError> {
+        let times = if let Some(times) = self.times.get(&subject.compartment) {
+            *times
+        } else {
+            let loaded = Times::load(self.tx, subject.compartment)?;
+            self.times.insert(subject.compartment, loaded);
+            loaded
+        };
+        let late = operations.iter().map(|op| (op.device(self.logs), op.latest_ms()));
+        times.keep_late(self.tx, subject.id, late, new)?;
+        let said = Said::of(operations, self.logs, &times);
+        match subject.kind {
+            SubjectKind::Patient => self.patient(subject, &said, new),
+            SubjectKind::Stock => post_stock(self.tx, self.logs, subject, &said),
+            SubjectKind::Compartment => post_resolutions(self.tx, subject.id, &said, &standings(&said.facts)),
+            SubjectKind::Newer => Ok(()),
+        }
+    }
+
+    fn patient(&mut self, subject: &Subject, said: &Said<'_>, new: bool) -> Result<(), StoreError> {
+        let folded = fold(&said.edits, &self.logs.forks);
+        let registers = Registers::of(&folded, &said.edits);
+        let standings = standings(&said.facts);
+        let record = said.accepted.then_some((&registers, said.facts.as_slice(), standings.as_slice()));
+        patients::post(self.tx, &mut self.words, subject, record, new)?;
+        post_resolutions(self.tx, subject.id, said, &standings)?;
+        let changed = search::post_identifiers(self.tx, subject, &registers, new)?;
+        let mut findings = of_facts(&said.facts, &standings);
+        findings.extend(registers.findings(subject));
+        write_findings(self.tx, subject.id, &findings, new)?;
+        search::post_same_person(self.tx, subject, &changed, new)
     }
 }
 
-fn post_patient(
-    tx: &Connection,
-    logs: &Logs,
-    times: &Times,
-    subject: &Subject,
-    rows: &[OpRow],
-) -> Result<(), StoreError> {
-    let edits: Vec<_> = rows.iter().filter_map(|row| row.edit(logs)).collect();
-    let facts: Vec<FactAt<'_>> = rows.iter().filter_map(|row| row.fact(logs, times)).collect();
-    let folded = fold(&edits, &logs.forks);
-    let registers = Registers::of(&folded, &edits);
-    let standings = standings(&facts);
-    let exists = rows.iter().any(|row| !row.waiting);
-    patients::post(tx, subject, exists.then_some((&registers, facts.as_slice(), standings.as_slice())))?;
-    post_resolutions(tx, rows, &facts, &standings)?;
-    let shared = search::post_identifiers(tx, subject, &registers)?;
-    let mut findings = of_facts(&facts, &standings);
-    findings.extend(registers.findings(subject));
-    write_findings(tx, subject.id, &findings)?;
-    search::post_same_person(tx, subject, &shared)
+/// What the operations of one subject say, by what the rules take.
+struct Said<'a> {
+    edits: Vec<EditAt<'a>>,
+    facts: Vec<FactAt<'a>>,
+    /// Where each fact lies, in the same order.
+    keys: Vec<OpKey>,
+    /// Whether any operation is accepted.
+    accepted: bool,
 }
 
-fn post_stock(
-    tx: &Connection,
-    logs: &Logs,
-    times: &Times,
-    subject: &Subject,
-    rows: &[OpRow],
-) -> Result<(), StoreError> {
-    let stock: Vec<StockAt<'_>> = rows.iter().filter_map(|row| row.stock(logs, times)).collect();
-    let facts: Vec<FactAt<'_>> = rows.iter().filter_map(|row| row.fact(logs, times)).collect();
-    let standings = standings(&facts);
+impl<'a> Said<'a> {
+    fn of(operations: Vec<Op<'a>>, logs: &Logs, times: &Times) -> Self {
+        let mut said = Self { edits: Vec::new(), facts: Vec::new(), keys: Vec::new(), accepted: false };
+        for op in operations {
+            said.accepted |= !op.waiting;
+            let key = op.key;
+            match op.place(logs, times) {
+                Placed::Edit(edit) => said.edits.push(edit),
+                Placed::Fact(fact) => {
+                    said.keys.push(key);
+                    said.facts.push(fact);
+                }
+                Placed::Newer => {}
+            }
+        }
+        said
+    }
+}
+
+fn post_stock(tx: &Connection, logs: &Logs, subject: &Subject, said: &Said<'_>) -> Result<(), StoreError> {
+    let standings = standings(&said.facts);
+    let stock: Vec<StockAt<'_>> = said
+        .facts
+        .iter()
+        .zip(&said.keys)
+        .filter(|(fact, _)| fact.fact.statement.kind().is_stock())
+        .map(|(fact, key)| StockAt { stand: key.stand(), fact: fact.clone() })
+        .collect();
     let item = stock.iter().find_map(|s| Item::of_statement(&s.fact.fact.statement));
     tx.prepare_cached("DELETE FROM stock WHERE subject = ?1")?.execute([subject.id])?;
-    let Some(item) = item else { return write_findings(tx, subject.id, &[]) };
+    let Some(item) = item else { return write_findings(tx, subject.id, &[], false) };
     let (lines, findings) = on_hand(&item, &stock, &standings, &logs.forks);
     for line in lines {
         let shown = stock.get(line.shown_by).map(|s| &s.fact.fact.statement);
@@ -135,35 +181,40 @@ fn post_stock(
         )?
         .execute((subject.id, &line.place, product.shown(), code, &item.lot, expiry, line.micros, unit, line.counted))?;
     }
-    write_findings(tx, subject.id, &findings)
+    write_findings(tx, subject.id, &findings, false)
 }
 
 /// Keeps which findings are resolved: by accepted resolutions that nobody took back.
-fn post_resolutions(
-    tx: &Connection,
-    rows: &[OpRow],
-    facts: &[FactAt<'_>],
-    standings: &[Standing],
-) -> Result<(), StoreError> {
-    let keys = rows.iter().filter(|row| matches!(row.operation(), Operation::Fact(_))).map(|row| row.key);
-    for ((key, fact), standing) in keys.zip(facts).zip(standings) {
+fn post_resolutions(tx: &Connection, subject: i64, said: &Said<'_>, standings: &[Standing]) -> Result<(), StoreError> {
+    for ((key, fact), standing) in said.keys.iter().zip(&said.facts).zip(standings) {
         let Statement::Resolution { findings } = &fact.fact.statement else { continue };
+        let Some(row) = row_of(tx, subject, *key)? else { continue };
         let holds = *standing == Standing::Stands && !fact.waiting;
-        let statement = if holds {
-            "INSERT OR IGNORE INTO resolution (finding, op) VALUES (?1, ?2)"
-        } else {
-            "DELETE FROM resolution WHERE finding = ?1 AND op = ?2"
-        };
         for finding in findings {
-            tx.prepare_cached(statement)?.execute((finding.as_bytes(), key))?;
+            if holds {
+                tx.prepare_cached("INSERT OR IGNORE INTO resolution (finding, row) VALUES (?1, ?2)")?
+                    .execute((finding.as_bytes(), row))?;
+            } else {
+                tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND row = ?2")?
+                    .execute((finding.as_bytes(), row))?;
+            }
         }
     }
     Ok(())
 }
 
+/// Where the table keeps an operation of a subject.
+fn row_of(connection: &Connection, subject: i64, key: OpKey) -> Result<Option<RowKey>, StoreError> {
+    let (first, last) = RowKey::range(subject);
+    let mut statement = connection.prepare_cached("SELECT row FROM op WHERE row BETWEEN ?1 AND ?2 AND id = ?3")?;
+    Ok(statement.query_row((first, last, key), |row| row.get(0)).optional()?)
+}
+
 /// Replaces the findings of a subject that its own operations raise.
-fn write_findings(tx: &Connection, subject: i64, findings: &[Finding]) -> Result<(), StoreError> {
-    let known: BTreeSet<[u8; 16]> = {
+fn write_findings(tx: &Connection, subject: i64, findings: &[Finding], new: bool) -> Result<(), StoreError> {
+    let known: BTreeSet<[u8; 16]> = if new {
+        BTreeSet::new()
+    } else {
         let mut statement = tx.prepare_cached("SELECT id FROM finding WHERE subject = ?1 AND other = 0")?;
         let rows = statement.query_map([subject], |row| row.get(0))?;
         rows.collect::<Result<_, _>>()?
@@ -247,7 +298,8 @@ fn split_about(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 /// [`StoreError`] if the file cannot be read.
 pub fn resolution_of(connection: &Connection, finding: &FindingId) -> Result<Option<OpRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM op WHERE id IN (SELECT op FROM resolution WHERE finding = ?1) AND waiting = 0 ORDER BY hlc, prefix LIMIT 1",
+        "SELECT {} FROM resolution JOIN op ON op.row = resolution.row
+         WHERE finding = ?1 AND waiting = 0 ORDER BY hlc, prefix LIMIT 1",
         OpRow::COLUMNS
     ))?;
     Ok(statement.query_row([finding.as_bytes()], OpRow::of).optional()?)
@@ -303,7 +355,7 @@ pub fn stock_rows(connection: &Connection) -> Result<Vec<StockRow>, StoreError> 
 /// [`StoreError`] if the file cannot be read.
 pub fn imported(connection: &Connection, import: &ImportId) -> Result<Vec<OpRow>, StoreError> {
     let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM op WHERE id IN (SELECT op FROM import WHERE import = ?1) ORDER BY id",
+        "SELECT {} FROM import JOIN op ON op.row = import.row WHERE import = ?1 ORDER BY op.id",
         OpRow::COLUMNS
     ))?;
     let rows = statement.query_map([import.as_bytes()], OpRow::of)?;

@@ -16,31 +16,56 @@ const WORDS_MAX: usize = 256;
 
 /// The search words of some texts: folded, each once, in rising order, with a space between.
 pub(super) fn tokens<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    let mut all: BTreeSet<String> = BTreeSet::new();
-    for text in texts {
-        let folded = fold_text(text);
-        for word in words(&folded) {
-            if all.len() < WORDS_MAX {
-                all.insert(word.chars().take(64).collect());
-            }
+    let folded: Vec<String> = texts.map(fold_text).collect();
+    let mut all: BTreeSet<&str> = BTreeSet::new();
+    for word in folded.iter().flat_map(|text| words(text)) {
+        if all.len() < WORDS_MAX {
+            all.insert(word.char_indices().nth(64).map_or(word, |(end, _)| word.get(..end).unwrap_or(word)));
         }
     }
     all.into_iter().collect::<Vec<_>>().join(" ")
 }
 
-/// Replaces a subject's words; touches only those that differ.
-pub(super) fn post_words(tx: &Connection, subject: i64, before: &str, now: &str) -> Result<(), StoreError> {
-    if before == now {
-        return Ok(());
+/// Words of many subjects that come and go, written in the order in which the table keeps them.
+#[derive(Default)]
+pub(super) struct Words {
+    gone: Vec<(String, i64)>,
+    come: Vec<(String, i64)>,
+}
+
+impl Words {
+    /// Replaces a subject's words; touches only those that differ.
+    pub fn replace(&mut self, subject: i64, before: &str, now: &str) {
+        if before == now {
+            return;
+        }
+        if before.is_empty() {
+            self.come.extend(now.split(' ').map(|word| (word.to_owned(), subject)));
+            return;
+        }
+        let split =
+            |text: &'_ str| text.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect::<BTreeSet<_>>();
+        let (before, now) = (split(before), split(now));
+        self.gone.extend(before.difference(&now).map(|word| (word.clone(), subject)));
+        self.come.extend(now.difference(&before).map(|word| (word.clone(), subject)));
     }
-    let (before, now): (BTreeSet<&str>, BTreeSet<&str>) = (before.split(' ').collect(), now.split(' ').collect());
-    for word in before.difference(&now).filter(|w| !w.is_empty()) {
-        tx.prepare_cached("DELETE FROM search WHERE token = ?1 AND subject = ?2")?.execute((word, subject))?;
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn write(mut self, tx: &Connection) -> Result<(), StoreError> {
+        self.come.sort_unstable();
+        let mut delete = tx.prepare_cached("DELETE FROM search WHERE token = ?1 AND subject = ?2")?;
+        for row in &self.gone {
+            delete.execute((&row.0, row.1))?;
+        }
+        let mut insert = tx.prepare_cached("INSERT OR IGNORE INTO search (token, subject) VALUES (?1, ?2)")?;
+        for row in &self.come {
+            insert.execute((&row.0, row.1))?;
+        }
+        Ok(())
     }
-    for word in now.difference(&before).filter(|w| !w.is_empty()) {
-        tx.prepare_cached("INSERT OR IGNORE INTO search (token, subject) VALUES (?1, ?2)")?.execute((word, subject))?;
-    }
-    Ok(())
 }
 
 /// Patients in one of whose texts every word of `text` begins a word, at most `limit`, in order of name.
@@ -79,15 +104,18 @@ fn after_prefix(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }
 
-/// Replaces a subject's identifiers; returns those that it bears or bore.
+/// Replaces a subject's identifiers; returns those that came or went. A new subject has none yet.
 pub(super) fn post_identifiers(
     tx: &Connection,
     subject: &Subject,
     registers: &Registers<'_>,
+    new: bool,
 ) -> Result<Vec<(String, String)>, StoreError> {
     let now: BTreeSet<(String, String)> =
         registers.identifiers().map(|i| (i.value.trim().to_owned(), i.system.to_owned())).collect();
-    let before: BTreeSet<(String, String)> = {
+    let before: BTreeSet<(String, String)> = if new {
+        BTreeSet::new()
+    } else {
         let mut statement = tx.prepare_cached("SELECT value, system FROM identifier WHERE subject = ?1")?;
         let rows = statement.query_map([subject.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
@@ -115,13 +143,27 @@ fn bearers(connection: &Connection, compartment: i64, value: &str, system: &str)
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Whether more than one subject bears one of these identifiers.
+fn shared(connection: &Connection, identifiers: &[(String, String)]) -> Result<bool, StoreError> {
+    let mut statement = connection
+        .prepare_cached("SELECT count(*) FROM (SELECT 1 FROM identifier WHERE value = ?1 AND system = ?2 LIMIT 2)")?;
+    for (value, system) in identifiers {
+        if statement.query_row((value, system), |row| row.get::<_, i64>(0))? > 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Makes the findings "possibly the same person" of a subject anew if its identifiers changed.
 pub(super) fn post_same_person(
     tx: &Connection,
     subject: &Subject,
     changed: &[(String, String)],
+    new: bool,
 ) -> Result<(), StoreError> {
-    if changed.is_empty() {
+    // A new subject whose identifiers nobody else bears makes no pair.
+    if changed.is_empty() || (new && !shared(tx, changed)?) {
         return Ok(());
     }
     let mut touched: BTreeSet<i64> = BTreeSet::from([subject.id]);

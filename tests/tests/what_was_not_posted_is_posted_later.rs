@@ -1,0 +1,135 @@
+//! Entries are durable before they are posted. Whatever comes between, a crash, another process, or more entries
+//! than fit into memory, the views are in the end those of a book that took everything in at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use daybook_core::crypto::DatabaseKey;
+use daybook_core::daybook::Daybook;
+use daybook_core::limits::ENTRIES_PER_POSTING_MAX;
+use daybook_core::log::Run;
+use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs};
+use daybook_core::roster::{ControlBody, ControlEntry, PlaceOf, Roster};
+use daybook_core::store::{EntryKey, Store, StoreError};
+use daybook_core::view;
+use daybook_tests::history::{History, Replica, Shape, scratch};
+use daybook_tests::host::SeededHost;
+use daybook_tests::world::World;
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
+
+const SHAPE: Shape = Shape { entries: 600, patients: 4 };
+
+/// A history, its runs in some order, and the digest of a book that has all of it.
+fn all_at_once(seed: u64) -> (History, Vec<Vec<u8>>, Vec<(String, String)>) {
+    let history = History::new(seed, SHAPE);
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    let runs = history.runs(&mut rng);
+    let folder = tempfile::tempdir_in(scratch()).unwrap();
+    let mut book = Replica::join(&history.world, &folder.path().join("book"), seed);
+    book.deliver(runs.clone(), &mut rng, 0);
+    (history, runs, book.digest())
+}
+
+/// Takes runs in again and again until all of them join; posts nothing.
+fn take_all(book: &mut Daybook, runs: &[Vec<u8>]) {
+    for _ in 0..runs.len() {
+        if book.take_runs(runs).unwrap().refused.is_empty() {
+            return;
+        }
+    }
+    panic!("some run never joined");
+}
+
+#[test]
+fn what_a_process_left_unposted_the_next_one_posts() {
+    let (history, runs, digest) = all_at_once(1);
+    let folder = tempfile::tempdir_in(scratch()).unwrap();
+    let mut book = Replica::join(&history.world, &folder.path().join("book"), 5);
+    take_all(book.book(), &runs);
+    assert_ne!(book.digest(), digest, "nothing was posted yet");
+    book.restart();
+    assert_eq!(book.digest(), digest);
+}
+
+#[test]
+fn two_processes_take_in_and_either_posts() {
+    let (history, runs, digest) = all_at_once(2);
+    let folder = tempfile::tempdir_in(scratch()).unwrap();
+    let path = folder.path().join("book");
+    let membership = history.world.membership(&history.world.authors[0].device);
+    let mut one = Daybook::join(&path, b"pass", &membership, Box::new(SeededHost::new(1))).unwrap();
+    let mut other = Daybook::open(&path, b"pass", Box::new(SeededHost::new(2))).unwrap();
+    let (first, second) = runs.split_at(runs.len() / 2);
+    // Each takes in while the other has not posted what it took in.
+    for _ in 0..runs.len() {
+        let refused = [one.take_runs(first), other.take_runs(second)].map(|taken| taken.unwrap().refused.len());
+        if refused == [0, 0] {
+            break;
+        }
+    }
+    other.post_all().unwrap();
+    assert_eq!(one.digest().unwrap(), digest);
+    one.post_all().unwrap();
+    assert_eq!(one.digest().unwrap(), digest);
+}
+
+#[test]
+fn more_than_fits_into_memory_is_posted_in_parts() {
+    let world = History::new(3, SHAPE);
+    let (ring, runs) = (ring(&world.world), world.runs(&mut ChaCha20Rng::seed_from_u64(3)));
+    let mut digests = Vec::new();
+    for bytes_max in [usize::MAX, 64 * 1024, 1] {
+        let folder = tempfile::tempdir_in(scratch()).unwrap();
+        let key = DatabaseKey::random(&mut SeededHost::new(3));
+        let tables = format!("{}{}", merge::SCHEMA, view::SCHEMA);
+        let mut store = Store::create(&folder.path().join("book.db"), &key, &tables).unwrap();
+        let mut backlog = Backlog::within(bytes_max);
+        let mut logs = Logs::default();
+        let mut left: Vec<&Vec<u8>> = runs.iter().collect();
+        while !left.is_empty() {
+            let before = left.len();
+            store
+                .write(|tx| {
+                    left.retain(|run| {
+                        let run = Run::read(run).unwrap().verify(&ring.incident).unwrap();
+                        let Ok(appended) = Store::append(tx, &run) else { return true };
+                        logs = Logs::load(tx).unwrap();
+                        let mut intake = Intake::new(tx, &ring, &mut backlog);
+                        for entry in run.entries().iter().skip(appended.known).filter(|_| !run.name().is_control()) {
+                            let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
+                            intake.take((run.name(), run.log()), key, (entry.id(), entry.entry())).unwrap();
+                        }
+                        false
+                    });
+                    Ok::<(), StoreError>(())
+                })
+                .unwrap();
+            assert!(left.len() < before, "some run never joined");
+        }
+        while store.write(|tx| view::post(tx, &logs, &mut backlog, ENTRIES_PER_POSTING_MAX)).unwrap() > 0 {}
+        assert_eq!(Store::unposted(store.read().unwrap()).unwrap(), []);
+        digests.push(view::digest(store.read().unwrap()).unwrap());
+    }
+    assert!(digests[0].iter().any(|compartment| compartment.entries > 100));
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(digests[0], digests[2]);
+}
+
+/// What a member of the world judges entries by.
+fn ring(world: &World) -> Keyring {
+    let mut control = Vec::new();
+    for bytes in world.control_runs() {
+        let run = Run::read(&bytes).unwrap().verify(&world.incident).unwrap();
+        for entry in run.entries() {
+            let body = ControlBody::read(entry.body().unwrap()).unwrap();
+            control.push(ControlEntry {
+                place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
+                device: run.name().device,
+                grant: entry.entry().ground.grant,
+                hlc: body.hlc,
+                control: body.control,
+            });
+        }
+    }
+    let keys = world.epochs.values().map(|(id, _, key)| (*id, key.clone())).collect();
+    Keyring { incident: world.incident, roster: Roster::fold(&world.founding, &control), keys }
+}

@@ -16,7 +16,7 @@ pub fn open(folder: &Path, passphrase: &[u8]) -> Connection {
     let file = Connection::open(folder.join("book.db")).expect("a file");
     let settings = [
         ("key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))),
-        ("cipher_page_size", "16384".to_owned()),
+        ("cipher_page_size", "8192".to_owned()),
         ("cipher_hmac_algorithm", "HMAC_SHA256".to_owned()),
     ];
     for (name, value) in settings {

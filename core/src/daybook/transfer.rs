@@ -31,9 +31,6 @@ const END: u8 = 0;
 /// Bytes of one exported run above which the next signed head ends it.
 const RUN_BYTES: usize = 1024 * 1024;
 
-/// Bytes of runs taken in at once from which on the write-ahead log may grow until they are posted.
-const BULK_BYTES: usize = 256 * 1024;
-
 impl Daybook {
     /// Writes all logs as runs: control first, then by lane. Returns how many entries were written.
     ///
@@ -130,9 +127,6 @@ impl Daybook {
         if runs.is_empty() {
             return Ok(IngestReport::default());
         }
-        if runs.iter().map(Vec::len).sum::<usize>() >= BULK_BYTES {
-            self.store.set_bulk(true)?;
-        }
         self.write(|writer| {
             let mut report = IngestReport::default();
             let mut refused: BTreeMap<String, u64> = BTreeMap::new();
@@ -197,7 +191,6 @@ impl Daybook {
                 Ok(posted)
             })?;
             if posted == 0 {
-                self.store.set_bulk(false)?;
                 return self.write(|writer| adopt_clock(writer.tx, writer.state));
             }
         }

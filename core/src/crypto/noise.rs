@@ -261,13 +261,7 @@ impl Cipher for Sealing {
         plaintext.len() + TAG_BYTES
     }
 
-    fn decrypt(
-        &self,
-        nonce: u64,
-        authtext: &[u8],
-        ciphertext: &[u8],
-        out: &mut [u8],
-    ) -> Result<usize, snow::Error> {
+    fn decrypt(&self, nonce: u64, authtext: &[u8], ciphertext: &[u8], out: &mut [u8]) -> Result<usize, snow::Error> {
         let (sealed, tag) = ciphertext.split_last_chunk::<TAG_BYTES>().ok_or(snow::Error::Decrypt)?;
         let text = out.get_mut(..sealed.len()).ok_or(snow::Error::Decrypt)?;
         text.copy_from_slice(sealed);
@@ -322,7 +316,8 @@ mod tests {
     fn pair(one: [u8; 32], two: [u8; 32]) -> (Handshake, Handshake) {
         let key = |seed| AgreementSecret::from_secret(&Secret::new([seed; 32]));
         let begin = |initiates, seed: u8, admission| {
-            Handshake::new(initiates, &key(seed), &Secret::new(admission), b"prologue", &mut TestHost(seed.into())).unwrap()
+            Handshake::new(initiates, &key(seed), &Secret::new(admission), b"prologue", &mut TestHost(seed.into()))
+                .unwrap()
         };
         (begin(true, 1, one), begin(false, 2, two))
     }
@@ -388,11 +383,20 @@ mod tests {
             let params = "Noise_XXpsk3_25519_ChaChaPoly_BLAKE2s".parse().unwrap();
             let (own, psk) = (array(own), array(PSK));
             let builder = Builder::with_resolver(params, Box::new(Resolver(Secret::new(array(ephemeral)))));
-            let builder = builder.local_private_key(&own).unwrap().psk(3, &psk).unwrap().prologue(b"John Galt").unwrap();
+            let builder =
+                builder.local_private_key(&own).unwrap().psk(3, &psk).unwrap().prologue(b"John Galt").unwrap();
             if initiates { builder.build_initiator().unwrap() } else { builder.build_responder().unwrap() }
         };
-        let mut one = build(true, "e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1", "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a");
-        let mut two = build(false, "4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893", "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b");
+        let mut one = build(
+            true,
+            "e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1",
+            "893e28b9dc6ca8d611ab664754b8ceb7bac5117349a4439a6b0569da977c464a",
+        );
+        let mut two = build(
+            false,
+            "4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893",
+            "bbdb4cdbd309f1a1f2e1456967fe288cadd6f712d65dc7b7793d5e63da6b375b",
+        );
         let mut shown = String::new();
         for (turn, payload) in ["Ludwig von Mises", "Murray Rothbard", "F. A. Hayek"].into_iter().enumerate() {
             let (mut message, mut text) = ([0; 256], [0; 256]);

@@ -35,7 +35,7 @@ static HISTORY: LazyLock<(World, Vec<Vec<u8>>)> = LazyLock::new(|| {
 });
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_pieces_give_the_same(seed in any::<u64>(), most in 1_usize..40_000) {

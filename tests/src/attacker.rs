@@ -85,9 +85,17 @@ impl Attacker {
         sealed
     }
 
-    /// Sends one frame.
+    /// Sends one frame, in as many messages as it needs.
     pub fn say(&mut self, kind: u8, payload: &[u8], session: &mut Session, book: &mut dyn Shelf) {
-        let sealed = self.sealed(kind, payload);
+        let (last, pieces) = payload.len().checked_sub(1).map_or((payload, &[][..]), |end| {
+            let (pieces, last) = payload.split_at(end / 16_000 * 16_000);
+            (last, pieces)
+        });
+        for piece in pieces.chunks(16_000) {
+            let sealed = self.sealed(kind | self::kind::MORE, piece);
+            session.receive(&sealed, self.now_ms, book);
+        }
+        let sealed = self.sealed(kind, last);
         session.receive(&sealed, self.now_ms, book);
     }
 

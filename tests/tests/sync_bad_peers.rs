@@ -27,8 +27,7 @@ fn known(session: &mut Session) -> bool {
 
 /// An author of the world who has introduced himself, with the session's first frames read.
 fn member(world: &World, session: &mut Session, book: &mut MemoryShelf) -> Attacker {
-    let mut attacker =
-        Attacker::introduced(world, &world.authors[1].device, &world.path(Some(1)), session, book);
+    let mut attacker = Attacker::introduced(world, &world.authors[1].device, &world.path(Some(1)), session, book);
     let frames = attacker.hear(session, book);
     assert_eq!(frames.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [kind::PATH, kind::ROOTS]);
     assert!(known(session));

@@ -127,7 +127,9 @@ fn twenty_thousand_entries_beside_a_plain_ingest() {
     let rate = |time: std::time::Duration| entries as f64 / time.as_secs_f64();
     println!(
         "{entries} entries: plain ingest {:.0}/s, sync of both sides in one thread {:.0}/s, ratio {:.2}, {:.0} bytes an entry",
-        rate(plain), rate(synced), plain.as_secs_f64() / synced.as_secs_f64(),
+        rate(plain),
+        rate(synced),
+        plain.as_secs_f64() / synced.as_secs_f64(),
         link.moved.iter().sum::<u64>() as f64 / entries as f64
     );
     assert!(synced < plain * 10, "sync {synced:?}, ingest {plain:?}");

@@ -123,14 +123,17 @@ impl Wire {
                 return (taken, Ok(Came::Nothing));
             }
             // The length of a frame tells how much more is needed.
-            if !matches!(self.needed(), Ok(more) if more > need) {
-                let message = std::mem::take(&mut self.input);
-                let came = self.message(&message);
-                // Its room is used again.
-                self.input = message;
-                self.input.clear();
-                return (taken, came);
+            match self.needed() {
+                Err(reason) => return (taken, Err(reason)),
+                Ok(more) if more > need => continue,
+                Ok(_) => {}
             }
+            let message = std::mem::take(&mut self.input);
+            let came = self.message(&message);
+            // Its room is used again.
+            self.input = message;
+            self.input.clear();
+            return (taken, came);
         }
     }
 

@@ -1342,7 +1342,7 @@ fn s010_the_other_side_brings_nothing() {
         peer.say(kind::PING, &[], &mut session, &mut book);
         !session.is_ended()
     });
-    assert_eq!(sent.count(), 8_191);
+    assert_eq!(sent.count(), 16_383);
     ends_with(&mut session, SessionRule::Spent, "S-010");
 }
 

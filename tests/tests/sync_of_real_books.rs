@@ -5,7 +5,7 @@ use daybook_core::daybook::Daybook;
 
 use daybook_core::record::{Setting, Telecom};
 use daybook_core::roster::Role;
-use daybook_core::sync::{Event, Limits, Side};
+use daybook_core::sync::{Event, Limits, Reason, Side};
 use daybook_tests::history::scratch;
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
@@ -59,7 +59,11 @@ fn a_new_book_gets_everything_and_then_lives() {
     // Both part with a receipt, and find nothing to do when they meet again.
     link.ends[0].close(link.now_ms, &mut one);
     link.settle([&mut one, &mut two]);
-    assert!(link.events[1].iter().any(|event| matches!(event, Event::Receipt { same: true, .. })), "{:?}", link.events);
+    for end in 0..2 {
+        let receipt = |event: &Event| matches!(event, Event::Receipt { same: true, .. });
+        assert!(link.events[end].iter().any(receipt), "{:?}", link.events);
+    }
+    assert_eq!((link.reason(0), link.reason(1)), (Some(&Reason::Closed), Some(&Reason::ClosedByPeer)));
     let mut again = self::link(&mut one, &mut two);
     again.settle([&mut one, &mut two]);
     assert!(again.in_sync(0) && again.in_sync(1));

@@ -133,6 +133,9 @@ pub struct Session {
     heard_ms: u64,
     said_ms: u64,
     stuck_since_ms: Option<u64>,
+    /// Since when this side waits for the last receipt.
+    closing_ms: Option<u64>,
+    receipt_given: bool,
 }
 
 impl Session {
@@ -176,6 +179,8 @@ impl Session {
             heard_ms: now_ms,
             said_ms: now_ms,
             stuck_since_ms: None,
+            closing_ms: None,
+            receipt_given: false,
         })
     }
 
@@ -244,9 +249,11 @@ impl Session {
             Some(_) => self.heard_ms.saturating_add(self.limits.frame_ms),
         };
         let stuck = self.stuck_since_ms.map(|since| since.saturating_add(self.limits.frame_ms));
-        let ping = self.peer.map(|_| self.said_ms.saturating_add(self.limits.ping_ms));
+        let quiet = self.peer.is_some() && self.wire.waiting() == 0;
+        let ping = quiet.then(|| self.said_ms.saturating_add(self.limits.ping_ms));
         let store = self.intake.due_ms(&self.limits);
-        [Some(heard), stuck, ping, store].into_iter().flatten().min()
+        let closing = self.closing_ms.map(|since| since.saturating_add(self.limits.closing_ms));
+        [Some(heard), stuck, ping, store, closing].into_iter().flatten().min()
     }
 
     /// Does what is due at a time.
@@ -265,6 +272,10 @@ impl Session {
             self.end(SessionRule::Slow.into(), book);
             return;
         }
+        if self.closing_ms.is_some_and(|since| late(since, limits.closing_ms)) {
+            self.end(Reason::Closed, book);
+            return;
+        }
         if self.intake.due_ms(&limits).is_some_and(|due| due <= now) {
             self.attempt(book, Self::store);
         }
@@ -274,12 +285,14 @@ impl Session {
         self.watch();
     }
 
-    /// Says that the book holds more than before: what is new is pushed, if the session is live.
+    /// Says that the book holds more than before: what is new is pushed, if the session is live. A peer whose grant
+    /// fell meanwhile is served no more.
     pub fn notice(&mut self, now_ms: u64, book: &mut dyn Shelf) {
         self.now_ms = now_ms.max(self.now_ms);
-        if matches!(self.stage, Stage::Live) {
-            self.attempt(book, Self::push_news);
-        }
+        self.attempt(book, |session, book| {
+            session.stand(book)?;
+            if matches!(session.stage, Stage::Live) { session.push_news(book) } else { Ok(()) }
+        });
         self.watch();
     }
 
@@ -288,20 +301,17 @@ impl Session {
         self.events.pop_front()
     }
 
-    /// Ends in order: what arrived whole is stored, a receipt is given, and the other side is told. Send what
-    /// `transmit` still gives.
+    /// Ends in order: what arrived whole is stored, and if both agree they give each other a receipt first. Go on
+    /// moving bytes until [`Event::Ended`]; it comes at once if this is called a second time.
     pub fn close(&mut self, now_ms: u64, book: &mut dyn Shelf) {
         self.now_ms = now_ms.max(self.now_ms);
-        if self.is_ended() {
-            return;
+        if matches!(self.stage, Stage::Live) && self.closing_ms.is_none() {
+            self.closing_ms = Some(self.now_ms);
+            self.attempt(book, Self::give_receipt);
+        } else {
+            self.end(Reason::Closed, book);
         }
-        if matches!(self.stage, Stage::Live) {
-            self.attempt(book, |session, book| {
-                session.store(book)?;
-                session.give_receipt(book)
-            });
-        }
-        self.end(Reason::Closed, book);
+        self.watch();
     }
 
     /// The stream is gone: what arrived whole is stored.
@@ -386,7 +396,7 @@ impl Session {
             Frame::Children(node, children) => self.children_came(node, &children, book),
             Frame::Leaf(node, records) => self.leaf_came(node, &records, book),
             Frame::Heads(last, heads) => self.heads_came(last, heads, book),
-            Frame::Totals(entries, _) => self.totals_came(entries),
+            Frame::Totals(entries, _) => self.totals_came(entries, book),
             Frame::Run(_) => Err(SessionRule::Turn.into()),
             Frame::Done => self.done_came(book),
             Frame::Ack(runs) => {
@@ -466,14 +476,19 @@ impl Session {
         if new > 0 {
             self.progress();
         }
-        if control
-            && new > 0
-            && let Some(path) = &self.path
-        {
+        if control && new > 0 {
+            self.stand(book)?;
+        }
+        if live && gap { self.begin_round(book) } else { Ok(()) }
+    }
+
+    /// Asks again whether the peer's grant holds: the control set may have changed.
+    fn stand(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if let Some(path) = &self.path {
             let by_path = standing(book, path)?;
             self.peer = self.peer.map(|peer| Peer { by_path, ..peer });
         }
-        if live && gap { self.begin_round(book) } else { Ok(()) }
+        Ok(())
     }
 
     /// Posts what was stored, so that people see it before anything is called synced.
@@ -514,8 +529,11 @@ impl Session {
         Ok(first)
     }
 
+    /// Signs what this side holds, once.
     fn give_receipt(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let Some(peer) = self.peer else { return Ok(()) };
+        self.store(book)?;
+        let Some(peer) = self.peer.filter(|_| !self.receipt_given) else { return Ok(()) };
+        self.receipt_given = true;
         let frontier = super::receipt::frontier(&book.frontier()?);
         let device = &self.credentials.device;
         let incident = self.credentials.founding.incident();
@@ -523,15 +541,16 @@ impl Session {
         self.say(&Frame::Receipt(Receipt { frontier, signature }))
     }
 
+    /// The other side is about to close: it is given a receipt too.
     fn receipt_came(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let Some(peer) = self.peer else { return Err(SessionRule::Turn.into()) };
+        let (Some(peer), Stage::Live) = (self.peer, &self.stage) else { return Err(SessionRule::Turn.into()) };
         let own = self.credentials.device.public().device_id();
         let incident = self.credentials.founding.incident();
         super::receipt::verify(&peer.public, incident, own, receipt)?;
-        self.store(book)?;
+        self.give_receipt(book)?;
         let same = super::receipt::frontier(&book.frontier()?) == receipt.frontier;
         self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
-        Ok(())
+        if self.closing_ms.is_some() { Err(Reason::Closed) } else { Ok(()) }
     }
 
     // What goes.

@@ -114,12 +114,16 @@ fn twenty_thousand_entries_beside_a_plain_ingest() {
     let workload = Workload::generate(entries, true);
     let folder = tempfile::tempdir_in(scratch()).unwrap();
     let (mut one, mut two) = (join(&workload.world, 0, folder.path()), join(&workload.world, 1, folder.path()));
-    let start = Instant::now();
     one.take_runs(&workload.world.control_runs()).unwrap();
     for runs in workload.runs.chunks(4) {
         one.take_runs(runs).unwrap();
     }
     one.post_all().unwrap();
+    let mut file = Vec::new();
+    one.export_log(&mut file).unwrap();
+    let mut three = join(&workload.world, 2, folder.path());
+    let start = Instant::now();
+    three.ingest(&mut file.as_slice(), &mut |_| {}).unwrap();
     let plain = start.elapsed();
     let mut link = link(&mut one, &mut two);
     let start = Instant::now();

@@ -118,7 +118,7 @@ impl Intake {
     /// Whether as much waits as one transaction should take.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.bytes >= limits.store_bytes || self.entries as usize + ENTRIES_PER_RUN_MAX > ENTRIES_PER_COMMIT_MAX
+        self.bytes >= limits.store_bytes || self.entries + ENTRIES_PER_RUN_MAX as u64 > ENTRIES_PER_COMMIT_MAX as u64
     }
 
     /// Whether nothing waits.

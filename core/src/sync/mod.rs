@@ -41,6 +41,7 @@ mod receipt;
 mod rounds;
 mod session;
 mod shelf;
+mod traffic;
 mod trie;
 mod wire;
 

@@ -266,7 +266,7 @@ impl Session {
         self.round.said_heads = true;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for log in self.round.differ.clone() {
-            let heads = match self.round.records().find(&log).and_then(|at| self.round.frontier.get(at)) {
+            let heads = match self.round.records().find(log).and_then(|at| self.round.frontier.get(at)) {
                 Some(held) => plan::heads(book, held, self.round.ladders)?,
                 None => Vec::new(),
             };
@@ -312,7 +312,7 @@ impl Session {
     fn plan(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut pieces: Vec<((crate::id::Lane, LogId), Vec<Piece>)> = Vec::new();
         for (log, theirs) in std::mem::take(&mut self.round.theirs) {
-            let held = self.round.records().find(&log).and_then(|at| self.round.frontier.get(at));
+            let held = self.round.records().find(log).and_then(|at| self.round.frontier.get(at));
             let Some(held) = held else { continue };
             let missing = plan::missing(book, held, &theirs.heads, self.round.ladders)?;
             if !missing.is_empty() {

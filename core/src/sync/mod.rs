@@ -31,6 +31,8 @@
 //! but names and places.
 
 mod frame;
+#[cfg(test)]
+mod frame_tests;
 mod intake;
 mod introduction;
 mod limits;

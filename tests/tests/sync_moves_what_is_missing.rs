@@ -177,6 +177,23 @@ fn the_largest_entries_travel_in_pieces_and_are_whole() {
 }
 
 #[test]
+fn two_that_send_much_at_once_never_wait_for_each_other() {
+    let mut world = World::new(1, 2, Role::Clinician);
+    let mut both = shelves(&world);
+    for author in 0..2 {
+        write(&mut world, author, Lane::Safety, 130, 60_000);
+        both[author].fill(&runs_of(&world, author));
+    }
+    // A stream that holds little: nothing is sent while as much is on its way.
+    let mut link = Link::of(&world, Some(0), Some(1), 1);
+    link.holds = 30_000;
+    let [one, two] = &mut both;
+    link.settle([one, two]);
+    agree(&link, &both);
+    assert!(link.waited <= 30_000);
+}
+
+#[test]
 fn what_matters_most_comes_first() {
     let mut world = World::new(1, 2, Role::Clinician);
     for lane in [Lane::Import, Lane::Safety, Lane::Routine] {

@@ -234,9 +234,9 @@ impl Session {
     /// Puts one more frame behind what waits; false if there is none.
     pub(super) fn pump(&mut self, book: &mut dyn Shelf) -> Result<bool, Reason> {
         if self.outflow.may_send(&self.limits)
-            && let Some(run) = self.outflow.next(book)?
+            && let Some((piece, more)) = self.outflow.next(book)?
         {
-            self.wire.send(kind::RUN, &run.bytes)?;
+            self.wire.send_message(if more { kind::RUN | kind::MORE } else { kind::RUN }, &piece)?;
             self.said_ms = self.now_ms;
             return Ok(true);
         }

@@ -134,7 +134,8 @@ impl Session {
         }
         self.intake.new += new;
         self.intake.settled += runs.len() as u64;
-        self.intake.unposted |= new > 0;
+        // Entries that were known may have brought their bodies.
+        self.intake.unposted = true;
         let limits = self.limits;
         if let Some(credit) = &mut self.credit {
             credit.earn(&limits, new.saturating_mul(8));

@@ -4,7 +4,7 @@
 use daybook_core::crypto::HANDSHAKE_BYTES;
 use daybook_core::id::{Incarnation, Lane};
 use daybook_core::roster::{CompartmentKind, Role};
-use daybook_core::sync::Event;
+use daybook_core::sync::{Event, Session};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
 use daybook_tests::shelf::MemoryShelf;
@@ -130,6 +130,12 @@ fn a_ninth_branch_is_declined_by_name_and_all_else_goes_on() {
     assert_eq!((declined(0), declined(1)), (1, 1));
     assert!(both.iter().all(|shelf| shelf.heads().values().any(|heads| heads.len() == 8)));
     assert!(both.iter().all(|shelf| shelf.heads().len() == 3));
+}
+
+#[test]
+fn a_session_may_be_driven_from_any_thread() {
+    const fn is_send<T: Send>() {}
+    const { is_send::<Session>() }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Store, StoreError, Verdict};
 use crate::crypto::{Nonce, Signature};
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CompartmentId, EntryId, KeyId, Lane, LogId};
-use crate::limits::{ENTRIES_PER_RUN_MAX, SIGNED_EVERY};
+use crate::limits::{ENTRIES_PER_RUN_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::{LogName, RunBuilder};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -118,7 +118,7 @@ impl Store {
     ) -> Result<Vec<PieceRun>, StoreError> {
         let mut statement = connection.prepare_cached(PIECE)?;
         // A signature stands at every multiple of 64 and at the tip.
-        let end = to.next_multiple_of(SIGNED_EVERY);
+        let end = to.next_multiple_of(SIGNED_EVERY).min(SEQ_MAX);
         let range = (EntryKey::new(number, from, 0), EntryKey::new(number, end, 7), branch);
         let mut rows = statement.query(range)?;
         let mut runs: Vec<PieceRun> = Vec::new();

@@ -3,9 +3,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test code stops at what cannot be")]
 
+pub mod attacker;
 pub mod history;
 pub mod host;
 pub mod model;
 pub mod pages;
+pub mod pair;
+pub mod shelf;
 pub mod workload;
 pub mod world;

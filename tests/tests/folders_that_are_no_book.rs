@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PASSPHRASE: &[u8] = b"correct horse battery";
-const PAGE: usize = 16_384;
+const PAGE: usize = 8_192;
 
 fn incident() -> NewIncident {
     NewIncident { incident: "Flood".into(), organisation: "Relief".into(), person: "Ana".into(), exercise: true }

@@ -63,6 +63,7 @@ labels! {
     Comparison = "comparison", "What two people compare over request and reply.";
     KeyFile = "key file", "Checksum of the `keys` file.";
     Fingerprint = "fingerprint", "What a secret shows of itself in logs.";
+    Frontier = "frontier", "Hash of all heads that a device holds.";
 }
 
 /// The hash of each context string: computed once, which halves the cost of a short hash.
@@ -96,6 +97,12 @@ pub fn keyed<const N: usize>(key: &[u8; 32], parts: &[&[u8]]) -> [u8; N] {
     let mut hash = [0; N];
     parts.iter().fold(&mut Hasher::new_keyed(key), |hasher, part| hasher.update(part)).finalize_xof().fill(&mut hash);
     hash
+}
+
+/// Whether two hashes are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn same(one: &[u8; 32], two: &[u8; 32]) -> bool {
+    blake3::Hash::from_bytes(*one) == blake3::Hash::from_bytes(*two)
 }
 
 /// Hashes a long stream piece by piece: the same value as [`derive()`] of all pieces.

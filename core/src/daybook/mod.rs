@@ -12,6 +12,7 @@ mod imports;
 mod patients;
 mod saying;
 mod state;
+mod syncing;
 mod transfer;
 mod types;
 mod upkeep;

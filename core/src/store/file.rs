@@ -117,13 +117,8 @@ impl Store {
         set_key(&connection, key)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         set_pragmas(&mut connection)?;
-        let mut store = Self {
-            connection,
-            poisoned: false,
-            seen_version: -1,
-            path: path.to_owned(),
-            identity: identity(path),
-        };
+        let mut store =
+            Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) };
         store.write(|tx| {
             tx.execute_batch(TABLES)?;
             tx.execute_batch(views)?;
@@ -159,13 +154,7 @@ impl Store {
         if version > SCHEMA_VERSION {
             return Err(StoreError::Newer(version));
         }
-        Ok(Self {
-            connection,
-            poisoned: false,
-            seen_version: -1,
-            path: path.to_owned(),
-            identity: identity(path),
-        })
+        Ok(Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) })
     }
 
     /// The connection, for reading.

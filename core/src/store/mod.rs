@@ -14,12 +14,14 @@
 
 mod entries;
 mod file;
+mod frontier;
 mod keys;
 mod local;
 mod schema;
 
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
 pub use file::{Store, StoreError};
+pub use frontier::{LogTips, PieceRun};
 pub use keys::{EntryKey, OpKey, RowKey};
 pub use local::{Secrets, StoredSecret};
 pub use schema::SCHEMA_VERSION;

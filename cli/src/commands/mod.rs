@@ -9,6 +9,7 @@ pub mod correct;
 pub mod desk;
 pub mod digest;
 pub mod dispense;
+pub mod enrol;
 pub mod export;
 pub mod findings;
 pub mod immunization;
@@ -36,6 +37,7 @@ use crate::context::{Answer, Context};
 pub fn run(command: Command, context: &mut Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
+        Command::Enrol(args) => enrol::run(args, context),
         Command::Status(args) => status::run(args, context),
         Command::Patient(args) => patient::run(args, context),
         Command::Allergy(args) => allergy::run(args, context),

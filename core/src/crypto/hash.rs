@@ -61,6 +61,7 @@ labels! {
     GrantRequest = "grant request", "Hash of a newcomer's request.";
     Reply = "reply", "Key that seals the reply to a newcomer.";
     Comparison = "comparison", "What two people compare over request and reply.";
+    Code = "code", "Check of a piece of an enrolment code.";
     KeyFile = "key file", "Checksum of the `keys` file.";
     Fingerprint = "fingerprint", "What a secret shows of itself in logs.";
 }

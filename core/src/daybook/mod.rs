@@ -5,6 +5,7 @@
 
 mod charts;
 mod dispensing;
+mod enrolment;
 mod error;
 mod findings;
 mod founding;
@@ -18,6 +19,7 @@ mod upkeep;
 mod writing;
 
 pub use charts::{fact_text, setting_text, value_text};
+pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms};
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
 pub use saying::Say;

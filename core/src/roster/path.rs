@@ -104,6 +104,21 @@ impl GrantPath {
         }
     }
 
+    /// The runs of a path's grants as they came, outermost first; nothing but their lengths is checked.
+    ///
+    /// # Errors
+    /// [`PathError::Layout`].
+    pub fn runs(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PathError> {
+        let mut from = Bytes::new(bytes);
+        let sized = |from: &mut Bytes<'_>| -> Result<Vec<u8>, PathError> {
+            let count = u32::from_le_bytes(from.array().map_err(|_| PathError::Layout)?) as usize;
+            from.take(count).map(<[u8]>::to_vec).map_err(|_| PathError::Layout)
+        };
+        sized(&mut from)?;
+        let [count] = from.array().map_err(|_| PathError::Layout)?;
+        (0..count).map(|_| sized(&mut from)).collect()
+    }
+
     /// The founding statement.
     #[must_use]
     pub const fn founding(&self) -> &SignedFounding {

@@ -15,6 +15,7 @@ mod entries;
 mod file;
 mod keys;
 mod local;
+mod parcels;
 mod schema;
 
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Verdict};

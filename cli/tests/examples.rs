@@ -77,12 +77,19 @@ fn words(line: &str) -> Vec<String> {
 struct Written {
     entries: BTreeMap<String, Vec<String>>,
     finding: Option<String>,
+    /// Code and characters of the enrolment request, then of the reply.
+    enrolment: Vec<[String; 2]>,
 }
 
 impl Written {
     fn note(&mut self, command: &str, answer: &Value) {
         if let Some(entry) = answer.pointer("/entries/0").and_then(Value::as_str) {
             self.entries.entry(command.to_owned()).or_default().push(entry.to_owned());
+        }
+        if command == "enrol request" || command == "enrol grant" {
+            let pieces = answer["code"].as_array().cloned().unwrap_or_else(|| vec![answer["code"].clone()]);
+            let code: Vec<&str> = pieces.iter().filter_map(Value::as_str).collect();
+            self.enrolment.push([code.join(" "), answer["characters"].as_str().unwrap().to_owned()]);
         }
         if command == "findings" && self.finding.is_none() {
             self.finding = answer.pointer("/findings/0/id").and_then(Value::as_str).map(|id| id[..8].to_owned());
@@ -106,6 +113,10 @@ impl Written {
             _ => "",
         };
         let mut line = example.line.clone();
+        for (place, [code, characters]) in self.enrolment.iter().enumerate() {
+            let [printed_code, printed_characters] = PRINTED[place];
+            line = line.replace(printed_code, code).replace(printed_characters, characters);
+        }
         if line.contains("7FK2Q-12") {
             line = line.replace("7FK2Q-12", self.of(from, example.command == "dispense reverse"));
         }
@@ -282,6 +293,10 @@ impl Documented {
         said.extend(told);
     }
 }
+
+/// Code and characters that the help texts print: of a request, then of a reply.
+const PRINTED: [[&str; 2]; 2] =
+    [["0400-G401-5A2K-R9ZD-TX0M", "7F3K-9QXM-2H8P"], ["0810-4401-9D4K-T0ZM-XX2A", "2C9R-TX0M-88HD"]];
 
 /// What `import fhir` takes in.
 const PATIENTS: &str = r#"{"resourceType":"Patient","id":"a1","name":[{"family":"Lindqvist","given":["Ebba"]}],"gender":"female","birthDate":"1972-04"}

@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use daybook_core::daybook::{Characters, Daybook, EnrolmentError, EnrolmentRequest, Error, Terms};
 use daybook_core::roster::Role;
 use fast_qr::{ECL, QRBuilder};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::commands::ingest;
 use crate::context::{Answer, Context};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kept, Kind};
 use crate::host::SystemHost;
 use crate::output::Reply;
 use crate::passphrase;
@@ -172,15 +172,21 @@ fn grant(args: &Grant, context: &mut Context) -> Answer {
     compare(context, &request.characters(), args.same.as_deref(), "--same", &question)?;
     let reply = book.grant(&request, &terms)?;
     let code = reply.code().map_err(Error::from)?;
+    let pieces = format!("{}{}\n", qr_codes(&code, args.qr)?, code.join("\n\n"));
     let shown = if let Some(out) = &args.out {
-        target::write_new(out, |to| {
-            code.iter()
-                .try_for_each(|piece| writeln!(to, "{piece}"))
-                .map_err(|error| Failure::environment("cannot-write", "the file cannot be written").because(error))
+        let written = target::write_new(out, |to| {
+            code.iter().try_for_each(|piece| writeln!(to, "{piece}")).map_err(target::unwritable)
+        });
+        // The grant is durable and its reply is made once: it must not be lost with the file.
+        written.map_err(|failure| {
+            failure
+                .saved(Kept::Everything)
+                .then("the grant is written; hand over the reply that is shown here")
+                .showing(Reply::new(json!({"code": code}), pieces))
         })?;
         format!("the reply is in {}\n", safe(&out.to_string_lossy()))
     } else {
-        format!("{}{}\n", qr_codes(&code, args.qr)?, code.join("\n\n"))
+        pieces
     };
     let text = format!(
         "{shown}\n{} is {} now. Hand over the reply; only that device can open it.\n\
@@ -320,7 +326,6 @@ mod tests {
     #[test]
     fn codes_come_in_arguments_or_files() {
         assert_eq!(typed_code(&["AB".into(), "CD".into()], None).unwrap(), "AB CD");
-        let missing: Value = json!(typed_code(&[], Some(Path::new("/no/such/file"))).is_err());
-        assert_eq!(missing, json!(true));
+        assert_eq!(typed_code(&[], Some(Path::new("/no/such/file"))).unwrap_err().code(), "no-file");
     }
 }

@@ -112,7 +112,9 @@ impl Said {
 pub fn compare(name: &str, said: &Said) {
     let mut settings = insta::Settings::clone_current();
     for (pattern, with) in [
+        (r"\b([0-9A-HJKMNP-TV-Z]{4}-){14,}[0-9A-HJKMNP-TV-Z]{1,4}\b", "CODE"),
         (r"\b([0-9A-HJKMNP-TV-Z]{4}-){13}[0-9A-HJKMNP-TV-Z]{4}\b", "SEED"),
+        (r"\b[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}\b", "TWELVE.SYMBOLS"),
         (r"\b[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z*~$=U]", "PPPP-PPPP-P"),
         (r"\b[0-9A-HJKMNP-TV-Z]{5}-(\d)", "EEEEE-$1"),
         (r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", "TIME"),

@@ -67,4 +67,5 @@ pub mod merge;
 pub mod record;
 pub mod roster;
 pub mod store;
+pub mod sync;
 pub mod view;

@@ -6,5 +6,7 @@
 pub mod history;
 pub mod host;
 pub mod model;
+pub mod pair;
+pub mod shelf;
 pub mod workload;
 pub mod world;

@@ -49,6 +49,7 @@ labels! {
     Finding = "finding", "Finding id.";
     Admission = "admission", "Admission secret, from the recovery seed.";
     Hello = "hello", "Keyed hash that opens a connection.";
+    Frontier = "frontier", "Hash of all heads that a device holds.";
     Trie = "trie", "Short hashes of the sync trie.";
     Flood = "flood", "Hash that orders flood proofs.";
     RevokeList = "revoke list", "Hash of the list of a revoke in parts.";
@@ -97,6 +98,12 @@ pub fn keyed<const N: usize>(key: &[u8; 32], parts: &[&[u8]]) -> [u8; N] {
     let mut hash = [0; N];
     parts.iter().fold(&mut Hasher::new_keyed(key), |hasher, part| hasher.update(part)).finalize_xof().fill(&mut hash);
     hash
+}
+
+/// Whether two hashes are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn same(one: &[u8; 32], two: &[u8; 32]) -> bool {
+    blake3::Hash::from_bytes(*one) == blake3::Hash::from_bytes(*two)
 }
 
 /// Hashes a long stream piece by piece: the same value as [`derive()`] of all pieces.

@@ -13,6 +13,7 @@ mod imports;
 mod patients;
 mod saying;
 mod state;
+mod syncing;
 mod transfer;
 mod types;
 mod upkeep;

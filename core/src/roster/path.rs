@@ -38,6 +38,7 @@ pub enum PathError {
 pub struct GrantPath {
     founding: SignedFounding,
     grants: Vec<(EntryId, Grant)>,
+    runs: Vec<Vec<u8>>,
 }
 
 impl GrantPath {
@@ -75,10 +76,11 @@ impl GrantPath {
         if usize::from(count) > GRANT_DEPTH_MAX {
             return Err(PathError::Layout);
         }
-        let mut path = Self { grants: Vec::new(), founding };
+        let mut path = Self { grants: Vec::new(), runs: Vec::new(), founding };
         for _ in 0..count {
             let run = sized(&mut from, CONTROL_BODY_BYTES_MAX + 1_024)?;
             path.step(&run)?;
+            path.runs.push(run);
         }
         if from.rest().is_empty() { Ok(path) } else { Err(PathError::Layout) }
     }
@@ -104,19 +106,10 @@ impl GrantPath {
         }
     }
 
-    /// The runs of a path's grants as they came, outermost first; nothing but their lengths is checked.
-    ///
-    /// # Errors
-    /// [`PathError::Layout`].
-    pub fn runs(bytes: &[u8]) -> Result<Vec<Vec<u8>>, PathError> {
-        let mut from = Bytes::new(bytes);
-        let sized = |from: &mut Bytes<'_>| -> Result<Vec<u8>, PathError> {
-            let count = u32::from_le_bytes(from.array().map_err(|_| PathError::Layout)?) as usize;
-            from.take(count).map(<[u8]>::to_vec).map_err(|_| PathError::Layout)
-        };
-        sized(&mut from)?;
-        let [count] = from.array().map_err(|_| PathError::Layout)?;
-        (0..count).map(|_| sized(&mut from)).collect()
+    /// The runs of the grants as they came, outermost first.
+    #[must_use]
+    pub fn runs(&self) -> &[Vec<u8>] {
+        &self.runs
     }
 
     /// The founding statement.

@@ -13,6 +13,7 @@
 
 mod entries;
 mod file;
+mod frontier;
 mod keys;
 mod local;
 mod parcels;
@@ -20,6 +21,7 @@ mod schema;
 
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Verdict};
 pub use file::{Store, StoreError};
+pub use frontier::{LogTips, PieceRun};
 pub use keys::{EntryKey, OpKey};
 pub use local::{Secrets, StoredSecret};
 pub use schema::SCHEMA_VERSION;

@@ -100,7 +100,7 @@ impl Daybook {
         let grant = path.grants().last().map(|(_, grant)| grant).filter(|grant| grant.device == own);
         let grant = grant.ok_or(EnrolmentError::Damaged)?.clone();
         let founding = path.founding().clone();
-        let mut runs = GrantPath::runs(&text.path).map_err(|_| EnrolmentError::Damaged)?;
+        let mut runs = path.runs().to_vec();
         runs.extend(text.control);
         for run in &runs {
             let verified = Run::read(run).and_then(|run| run.verify(founding.incident()));

@@ -1,0 +1,234 @@
+//! The book as a session sees it: who may be served, what is here, what is taken in.
+
+use super::Daybook;
+use super::error::Error;
+use super::state::value;
+use crate::crypto::DeviceSecret;
+use crate::entry::Sealed;
+use crate::id::EntryId;
+use crate::limits::ENTRIES_PER_RUN_MAX;
+use crate::log::{Run, RunBuilder};
+use crate::record::EntryRef;
+use crate::roster::GrantPath;
+use crate::store::{EntryKey, Store};
+use crate::sync::{
+    Credentials, Limits, LogHeads, OutRun, Outcome, Piece, Session, Shelf, Side, Standing, Trouble, Want,
+};
+
+/// Name of the local value that holds the grant path as it was given.
+const PATH: &str = "grant path";
+/// Ranges that are wanted at one time.
+const WANTS: usize = 64;
+
+impl Daybook {
+    /// Begins a session with another device. `now_ms` is any count of milliseconds that never goes back; the
+    /// same is given to the session's other calls. The book itself is the shelf that they are lent.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`] if no grant path of this device is here.
+    pub fn session(&mut self, side: Side, limits: Limits, now_ms: u64) -> Result<Session, Error> {
+        let credentials = self.credentials()?;
+        Session::new(side, credentials, limits, now_ms, self.host.as_mut()).map_err(|reason| {
+            tracing::error!(code = reason.code(), "a session could not begin");
+            Error::Bug("a session could not begin")
+        })
+    }
+
+    /// What this device shows of itself to a peer.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`] if no grant path of this device is here.
+    pub fn credentials(&mut self) -> Result<Credentials, Error> {
+        self.refresh()?;
+        let admission = self.store.value(value::ADMISSION)?.and_then(|bytes| crate::crypto::Secret::from_slice(&bytes));
+        Ok(Credentials {
+            founding: self.state.founding.clone(),
+            admission: admission.ok_or(Error::Damaged("a part of the book is missing".into()))?,
+            device: DeviceSecret::from_secret(&self.state.device.to_secret()),
+            path: self.grant_path()?,
+        })
+    }
+
+    /// Keeps the grant path that this device was given when it was admitted: with it a peer knows the device
+    /// before its grant has come by sync.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`] if the path is not this device's or proves nothing; nothing was written.
+    pub fn keep_grant_path(&mut self, path: &[u8]) -> Result<(), Error> {
+        let read = GrantPath::read(path, Some(self.state.founding.incident())).map_err(|_| Error::NoRight)?;
+        let last = read.grants().last().map(|(_, grant)| grant.device.device_id());
+        if last != Some(self.state.device_id) {
+            return Err(Error::NoRight);
+        }
+        self.write(|writer| Ok(Store::set_value(writer.tx, PATH, path)?))
+    }
+
+    /// The grant path of this device: of the grant that it writes under, or the one that it was given.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`] if there is none here.
+    pub fn grant_path(&mut self) -> Result<Vec<u8>, Error> {
+        if self.state.founding.is_root(&self.state.device_id) {
+            return Ok(GrantPath::to_bytes(&self.state.founding, &[]));
+        }
+        let incident = EntryId::new(*self.state.founding.incident().as_bytes());
+        let (mut runs, mut at) = (Vec::new(), self.state.grant);
+        while let Some(held) = self.state.ring.roster.grants().get(&at) {
+            let Some(run) = self.run_of_control(&at)? else { break };
+            runs.push(run);
+            at = held.parent;
+        }
+        if at == incident && !runs.is_empty() {
+            runs.reverse();
+            return Ok(GrantPath::to_bytes(&self.state.founding, &runs));
+        }
+        self.store.value(PATH)?.ok_or(Error::NoRight)
+    }
+
+    /// The run that holds one control entry alone.
+    fn run_of_control(&self, id: &EntryId) -> Result<Option<Vec<u8>>, Error> {
+        let Some(place) = self.state.control.iter().map(|entry| entry.place).find(|place| place.id == *id) else {
+            return Ok(None);
+        };
+        let connection = self.store.read()?;
+        let Some(key) = Store::resolve(connection, &EntryRef::new(place.log, place.seq, &place.id))? else {
+            return Ok(None);
+        };
+        let (Some(log), Some(entry), Some(signature)) =
+            (self.state.logs.get(key.log()), Store::entry(connection, key)?, Store::head(connection, key)?)
+        else {
+            return Ok(None);
+        };
+        let Sealed::Body(_) = entry.sealed() else { return Ok(None) };
+        let Some(backlink) = backlink(connection, key)? else { return Ok(None) };
+        let mut run = RunBuilder::new(&log.name, place.seq, backlink);
+        run.push(&entry.entry(), Some(signature));
+        Ok(Some(run.finish()))
+    }
+
+    /// Takes runs of which at least one is refused or declined, one by one, and says what became of each.
+    fn take_one_by_one(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
+        let mut outcomes = Vec::with_capacity(runs.len());
+        for run in runs {
+            if let Err(error) = Run::read(run).and_then(|run| run.verify(&self.state.ring.incident)) {
+                outcomes.push(Outcome::Refused(error));
+                continue;
+            }
+            let report = self.take_runs(std::slice::from_ref(run))?;
+            outcomes.push(match report.refused.first() {
+                None => Outcome::Taken { new: report.new, known: report.known },
+                Some((code, _)) if code == "E-003" => Outcome::Declined("E-003"),
+                Some(_) => Outcome::Declined("E-010"),
+            });
+        }
+        Ok(outcomes)
+    }
+}
+
+/// Id of the entry before an entry, in whichever branch row it lies.
+fn backlink(connection: &rusqlite::Connection, key: EntryKey) -> Result<Option<EntryId>, Error> {
+    if key.seq() <= 1 {
+        return Ok(Some(EntryId::ZERO));
+    }
+    let branches = Store::branches(connection, key.log())?;
+    let row = crate::sync::row_of(&branches, key.branch(), key.seq() - 1);
+    Ok(Store::entry_id(connection, EntryKey::new(key.log(), key.seq() - 1, row))?)
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<crate::store::StoreError> for Trouble {
+    fn from(error: crate::store::StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl Shelf for Daybook {
+    fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
+        self.refresh()?;
+        let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
+        let held = self.state.ring.roster.grants().get(id);
+        if held.is_some_and(|held| held.device == grant.device.device_id()) {
+            return Ok(Standing::Member);
+        }
+        let here = self.state.control.iter().any(|entry| entry.place.id == *id);
+        Ok(if here { Standing::Fallen } else { Standing::ByPath })
+    }
+
+    fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {
+        let tips = Store::frontier(self.store.read()?)?;
+        let heads = |tips: crate::store::LogTips| LogHeads {
+            log: tips.log,
+            number: tips.number,
+            compartment: tips.compartment,
+            lane: tips.lane,
+            branches: tips.branches,
+        };
+        Ok(tips.into_iter().map(heads).collect())
+    }
+
+    fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble> {
+        Ok(Store::branch_of(self.store.read()?, log, seq, id)?)
+    }
+
+    fn entry_id(&mut self, log: i64, branch: u8, seq: u64) -> Result<Option<EntryId>, Trouble> {
+        Ok(Store::entry_id(self.store.read()?, EntryKey::new(log, seq, branch))?)
+    }
+
+    fn runs(&mut self, piece: Piece, frame: usize, bytes: usize) -> Result<Vec<OutRun>, Trouble> {
+        let connection = self.store.read()?;
+        let missing = || Trouble("an entry of a log is missing".into());
+        let log = Store::log_of_number(connection, piece.log)?.ok_or_else(missing)?;
+        let backlink = backlink(connection, EntryKey::new(piece.log, piece.from, piece.branch))?.ok_or_else(missing)?;
+        let branches = Store::branches(connection, piece.log)?;
+        let tip = branches.iter().find(|branch| branch.branch == piece.branch).map_or(piece.to, |b| b.tip_seq);
+        let range = (piece.from, piece.to.min(tip));
+        let runs = Store::piece(connection, (piece.log, &log.name), piece.branch, range, backlink, (frame, bytes))?;
+        let out = |run: crate::store::PieceRun| OutRun { bytes: run.bytes, entries: run.entries, last: run.last };
+        Ok(runs.into_iter().map(out).collect())
+    }
+
+    fn take(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
+        let report = self.take_runs(runs)?;
+        if report.refused.is_empty() {
+            // The sums are exact; which run brought what is known only if all of it was new.
+            let mut new = report.new;
+            let outcomes = runs.iter().map(|run| {
+                let entries = crate::sync::entries_of(run);
+                let taken = entries.min(new);
+                new -= taken;
+                Outcome::Taken { new: taken, known: entries - taken }
+            });
+            return Ok(outcomes.collect());
+        }
+        Ok(self.take_one_by_one(runs)?)
+    }
+
+    fn post(&mut self) -> Result<(), Trouble> {
+        Ok(self.post_all()?)
+    }
+
+    fn wants(&mut self) -> Result<Vec<Want>, Trouble> {
+        let connection = self.store.read()?;
+        let erased = self.state.ring.roster.erased();
+        let mut wants: Vec<Want> = Vec::new();
+        for (key, id) in Store::without_bodies(connection, WANTS * ENTRIES_PER_RUN_MAX)? {
+            let Some(log) = self.state.logs.get(key.log()).filter(|_| !erased.contains(&id)) else { continue };
+            let full = wants.len() == WANTS;
+            match wants.last_mut().filter(|want| want.log == log.log && want.to + 1 >= key.seq()) {
+                Some(want) => want.to = key.seq(),
+                None if full => break,
+                None => wants.push(Want { log: log.log, from: key.seq(), to: key.seq() }),
+            }
+        }
+        Ok(wants)
+    }
+
+    fn bulk(&mut self, on: bool) -> Result<(), Trouble> {
+        Ok(self.store.set_bulk(on)?)
+    }
+}

@@ -1,0 +1,162 @@
+//! Runs on their way in: frames that are not whole, and whole runs that wait to be stored together.
+
+use super::frame::kind;
+use super::limits::{Limits, PATH_BYTES_MAX, RUN_BYTES_MAX};
+use super::reason::SessionRule;
+use crate::crypto::{Label, derive};
+use crate::entry::{Bytes, CarryError};
+use crate::id::{CONTROL, CompartmentId, IncidentId, LogId};
+use crate::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
+
+/// Puts frames together that came in several messages.
+#[derive(Default, Debug)]
+pub struct Assembly {
+    kind: u8,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Assembly {
+    /// Takes one message; gives kind and payload when a frame is whole.
+    ///
+    /// # Errors
+    /// [`SessionRule`] if it goes on with another frame, or is longer than one of its kind may be.
+    pub fn take(&mut self, text: &[u8]) -> Result<Option<(u8, Vec<u8>)>, SessionRule> {
+        let (first, payload) = text.split_first().ok_or(SessionRule::FrameLength)?;
+        let (number, more) = (first & !kind::MORE, first & kind::MORE != 0);
+        let most = match number {
+            kind::PATH => PATH_BYTES_MAX,
+            kind::RUN => RUN_BYTES_MAX,
+            _ if more => return Err(SessionRule::Frame),
+            _ => usize::MAX,
+        };
+        let mut bytes = match self.bytes.take() {
+            Some(_) if self.kind != number => return Err(SessionRule::Turn),
+            Some(bytes) => bytes,
+            None => Vec::new(),
+        };
+        if bytes.len().saturating_add(payload.len()) > most {
+            return Err(SessionRule::FrameLength);
+        }
+        bytes.extend_from_slice(payload);
+        if more {
+            (self.kind, self.bytes) = (number, Some(bytes));
+            return Ok(None);
+        }
+        Ok(Some((number, bytes)))
+    }
+}
+
+/// The head of a run, read without any check: for counts and names only.
+#[derive(Clone, Copy, Debug)]
+pub struct RunHead {
+    /// The log.
+    pub log: LogId,
+    /// Whether it is a control log.
+    pub control: bool,
+    /// How many entries it says that it has.
+    pub entries: u64,
+    /// Place of the last of them.
+    pub last: u64,
+}
+
+impl RunHead {
+    /// Reads the fixed fields with which a run begins.
+    pub fn read(run: &[u8], incident: &IncidentId) -> Result<Self, CarryError> {
+        let mut from = Bytes::new(run);
+        let (keys, incarnation) = (from.array::<96>()?, from.array::<16>()?);
+        let (compartment, lane) = (from.array::<32>()?, from.array::<1>()?);
+        let first = u64::from_le_bytes(from.array()?);
+        from.array::<36>()?;
+        let entries = entries_of(run);
+        let device = derive(Label::Device, &[&keys]);
+        let log = derive(Label::Log, &[incident.as_bytes(), &device, &incarnation, &compartment, &lane]);
+        let control = CompartmentId::new(compartment) == CONTROL;
+        Ok(Self { log: LogId::new(log), control, entries, last: first.saturating_add(entries).saturating_sub(1) })
+    }
+}
+
+/// How many entries a run says that it has; it was not checked.
+#[must_use]
+pub fn entries_of(run: &[u8]) -> u64 {
+    let count = run.get(COUNT_AT..).and_then(|rest| rest.first_chunk::<4>());
+    count.map_or(0, |count| u64::from(u32::from_le_bytes(*count)).min(ENTRIES_PER_RUN_MAX as u64))
+}
+
+/// Where the count stands in a run.
+const COUNT_AT: usize = 96 + 16 + 32 + 1 + 8 + 32;
+
+/// Whole runs that wait to be stored in one transaction.
+#[derive(Default, Debug)]
+pub struct Intake {
+    runs: Vec<Vec<u8>>,
+    heads: Vec<RunHead>,
+    bytes: usize,
+    entries: u64,
+    since_ms: Option<u64>,
+    /// Runs that were stored or declined.
+    pub settled: u64,
+    /// Entries that were new.
+    pub new: u64,
+    /// Entries that came.
+    pub came: u64,
+    /// Whether something was stored and not posted yet.
+    pub unposted: bool,
+    /// Whether the book was told that many runs come.
+    pub bulk: bool,
+}
+
+impl Intake {
+    /// Puts a run behind the others.
+    pub fn push(&mut self, run: Vec<u8>, head: RunHead, now_ms: u64) {
+        self.bytes += run.len();
+        self.entries += head.entries;
+        self.since_ms.get_or_insert(now_ms);
+        self.runs.push(run);
+        self.heads.push(head);
+    }
+
+    /// Whether as much waits as one transaction should take.
+    #[must_use]
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.bytes >= limits.store_bytes || self.entries as usize + ENTRIES_PER_RUN_MAX > ENTRIES_PER_COMMIT_MAX
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// When what waits is to be stored.
+    #[must_use]
+    pub fn due_ms(&self, limits: &Limits) -> Option<u64> {
+        self.since_ms.map(|since| since.saturating_add(limits.store_ms))
+    }
+
+    /// Takes out what waits.
+    pub fn drain(&mut self) -> (Vec<Vec<u8>>, Vec<RunHead>) {
+        (self.bytes, self.entries, self.since_ms) = (0, 0, None);
+        (std::mem::take(&mut self.runs), std::mem::take(&mut self.heads))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_whole_or_in_pieces_of_one_kind() {
+        let mut assembly = Assembly::default();
+        assert_eq!(assembly.take(&[kind::DONE]), Ok(Some((kind::DONE, Vec::new()))));
+        assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1, 2]), Ok(None));
+        assert_eq!(assembly.take(&[kind::RUN, 3]), Ok(Some((kind::RUN, vec![1, 2, 3]))));
+        assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1]), Ok(None));
+        assert_eq!(assembly.take(&[kind::PING]), Err(SessionRule::Turn));
+        assert_eq!(Assembly::default().take(&[kind::ACK | kind::MORE]), Err(SessionRule::Frame));
+        assert_eq!(Assembly::default().take(&[]), Err(SessionRule::FrameLength));
+        let mut assembly = Assembly::default();
+        let piece = [&[kind::PATH | kind::MORE][..], &[0; 16_000]].concat();
+        let pieces = (0..100).map(|_| assembly.take(&piece)).take_while(Result::is_ok).count();
+        assert_eq!(pieces, PATH_BYTES_MAX / 16_000);
+    }
+}

@@ -1,0 +1,56 @@
+//! Who the other side is: the grant path, the key of the handshake, and what the roster says.
+
+use super::reason::{Reason, SessionRule};
+use super::session::Peer;
+use super::shelf::{Shelf, Standing};
+use crate::crypto::{AgreementPublic, DevicePublic};
+use crate::id::{CONTROL, EntryId};
+use crate::roster::{CompartmentKind, GrantPath, Rights, SignedFounding};
+
+/// Checks a grant path and whose it is; `noise` is the key that the handshake proved.
+///
+/// # Errors
+/// [`Reason`] says which rule it breaks.
+pub fn introduce(
+    book: &mut dyn Shelf,
+    ours: &SignedFounding,
+    noise: &AgreementPublic,
+    path: &[u8],
+) -> Result<(Peer, GrantPath), Reason> {
+    let path = GrantPath::read(path, Some(ours.incident()))?;
+    let may_grant =
+        |grant: &crate::roster::Grant| grant.rights.of(CONTROL, CompartmentKind::Control).covers(Rights::GRANT);
+    let (device, grant) = match path.grants().split_last() {
+        None => (root(ours, noise)?, EntryId::new(*ours.incident().as_bytes())),
+        Some(((id, grant), above)) => {
+            if !above.iter().all(|(_, grant)| may_grant(grant)) {
+                return Err(SessionRule::MayNotGrant.into());
+            }
+            (grant.device, *id)
+        }
+    };
+    if device.noise != *noise {
+        return Err(SessionRule::OtherDevice.into());
+    }
+    let by_path = standing(book, &path)?;
+    Ok((Peer { device: device.device_id(), public: device, grant, by_path }, path))
+}
+
+/// Whether the peer is known by its path alone.
+///
+/// # Errors
+/// [`SessionRule::Fallen`] if its grant does not hold here.
+pub fn standing(book: &mut dyn Shelf, path: &GrantPath) -> Result<bool, Reason> {
+    match book.recognise(path)? {
+        Standing::Member => Ok(false),
+        Standing::ByPath => Ok(true),
+        Standing::Fallen => Err(SessionRule::Fallen.into()),
+    }
+}
+
+/// The root with a Noise key.
+fn root(founding: &SignedFounding, noise: &AgreementPublic) -> Result<DevicePublic, SessionRule> {
+    let founding = founding.founding();
+    let mut roots = founding.roots.iter().map(|root| root.device).chain([founding.recovery]);
+    roots.find(|root| root.noise == *noise).ok_or(SessionRule::OtherDevice)
+}

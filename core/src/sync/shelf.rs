@@ -1,0 +1,146 @@
+//! What a session needs of a book.
+
+use crate::id::{CompartmentId, EntryId, Lane, LogId};
+use crate::roster::GrantPath;
+use crate::store::BranchOf;
+
+/// The book could not do what a session asked; says what, without data of patients.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Trouble(pub String);
+
+/// What a book knows of a member who showed a grant path that proves itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// The grant holds here.
+    Member,
+    /// The grant is not here yet; the path alone speaks for it.
+    ByPath,
+    /// The grant is here and does not hold: revoked, cut, or never within its giver's rights.
+    Fallen,
+}
+
+/// A log with its branches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogHeads {
+    /// The log.
+    pub log: LogId,
+    /// Its number in this book.
+    pub number: i64,
+    /// Its compartment.
+    pub compartment: CompartmentId,
+    /// Its lane.
+    pub lane: Lane,
+    /// Its branches in order of their numbers; at least one.
+    pub branches: Vec<BranchOf>,
+}
+
+/// A piece of one branch of a log: entries `from` to `to`, both included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// Number of the log in this book.
+    pub log: i64,
+    /// The branch.
+    pub branch: u8,
+    /// First place.
+    pub from: u64,
+    /// Last place.
+    pub to: u64,
+}
+
+/// A run that is to be sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OutRun {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its entries.
+    pub entries: u32,
+    /// Place of its last entry.
+    pub last: u64,
+}
+
+/// What became of one run that came in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// It is durable: so many entries are new, so many were here.
+    Taken {
+        /// New entries.
+        new: u64,
+        /// Entries that were here.
+        known: u64,
+    },
+    /// It cannot be taken in now, with the rule code.
+    Declined(&'static str),
+    /// It breaks a rule; nothing of it was stored.
+    Refused(crate::log::RunError),
+}
+
+/// A range of a log whose bodies are wanted again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Want {
+    /// The log.
+    pub log: LogId,
+    /// First place.
+    pub from: u64,
+    /// Last place.
+    pub to: u64,
+}
+
+/// A book as a session sees it. Every answer is of the book at that moment.
+pub trait Shelf {
+    /// What the book knows of the holder of the last grant of a path; a path without grants is a root's.
+    ///
+    /// # Errors
+    /// [`Trouble`] if the book cannot be read, as everywhere here.
+    fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble>;
+
+    /// All logs with their branches, in order of their numbers.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble>;
+
+    /// The branch of a log that holds the entry whose id begins with `id` at a place.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble>;
+
+    /// The id of the entry at a place of one branch row.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn entry_id(&mut self, log: i64, branch: u8, seq: u64) -> Result<Option<EntryId>, Trouble>;
+
+    /// The next runs of a piece, from its first place on: at least one, then as long as they stay within
+    /// `bytes`. A run ends where a signature is kept, and is as short as that allows once it fills a frame of
+    /// `frame` bytes.
+    ///
+    /// # Errors
+    /// [`Trouble`], also if no run can be made because a signature is missing.
+    fn runs(&mut self, piece: Piece, frame: usize, bytes: usize) -> Result<Vec<OutRun>, Trouble>;
+
+    /// Verifies and stores runs in one transaction; what is taken is durable on return. One outcome per run.
+    ///
+    /// # Errors
+    /// [`Trouble`]: nothing of this call was stored.
+    fn take(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble>;
+
+    /// Posts what was taken, so that people see it.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn post(&mut self) -> Result<(), Trouble>;
+
+    /// Ranges whose bodies are missing here though nobody erased them.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn wants(&mut self) -> Result<Vec<Want>, Trouble>;
+
+    /// Says that many runs come one after the other, or no more.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn bulk(&mut self, on: bool) -> Result<(), Trouble>;
+}

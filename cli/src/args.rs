@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     allergy, backup, completions, condition, correct, desk, digest, dispense, enrol, export, findings, immunization,
-    import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, status, stock, verify,
+    import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, serve, status, stock, sync,
+    verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -48,6 +49,10 @@ pub enum Command {
     /// Admit a newcomer: request, grant and accept, by code or QR, without any network
     #[command(subcommand)]
     Enrol(enrol::Enrol),
+    /// Let other devices of the incident sync with this book
+    Serve(serve::Serve),
+    /// Sync once with another device of the incident
+    Sync(sync::Sync),
     /// What this book holds
     Status(status::Status),
     /// Register, find, show and change patients

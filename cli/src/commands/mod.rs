@@ -23,8 +23,10 @@ pub mod passphrase;
 pub mod patient;
 pub mod rebuild;
 pub mod restore;
+pub mod serve;
 pub mod status;
 pub mod stock;
+pub mod sync;
 pub mod verify;
 
 use crate::args::Command;
@@ -38,6 +40,8 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
         Command::Enrol(args) => enrol::run(args, context),
+        Command::Serve(args) => serve::run(&args, context),
+        Command::Sync(args) => sync::run(&args, context),
         Command::Status(args) => status::run(args, context),
         Command::Patient(args) => patient::run(args, context),
         Command::Allergy(args) => allergy::run(args, context),

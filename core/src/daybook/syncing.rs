@@ -16,7 +16,7 @@ use crate::sync::{
 };
 
 /// Name of the local value that holds the grant path as it was given.
-const PATH: &str = "grant path";
+pub(super) const PATH: &str = "grant path";
 /// Ranges that are wanted at one time.
 const WANTS: usize = 64;
 
@@ -151,6 +151,10 @@ impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
         let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
+        if !self.state.control.iter().any(|entry| entry.place.id == *id) {
+            // Known from the path alone, the grants count all the same: what the peer wrote is not kept waiting.
+            self.take_runs(path.runs())?;
+        }
         let held = self.state.ring.roster.grants().get(id);
         if held.is_some_and(|held| held.device == grant.device.device_id()) {
             return Ok(Standing::Member);

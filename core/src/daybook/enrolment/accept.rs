@@ -11,8 +11,10 @@ use crate::crypto::open_reply;
 use crate::daybook::Daybook;
 use crate::daybook::error::Error;
 use crate::daybook::founding::{Membership, holds_a_book};
+use crate::daybook::syncing::PATH;
 use crate::log::Run;
 use crate::roster::{Grant, GrantPath};
+use crate::store::Store;
 use std::path::Path;
 
 /// A reply that was opened and checked, and not yet taken.
@@ -21,6 +23,7 @@ pub struct Offer {
     membership: Membership,
     /// Runs of control entries: the own grant path, then compartments and epochs.
     runs: Vec<Vec<u8>>,
+    path: Vec<u8>,
     characters: Characters,
     grant: Grant,
     organisation: String,
@@ -114,6 +117,7 @@ impl Daybook {
             characters: comparison(&hash, &sealed),
             membership: Membership { founding, device, admission: text.admission, secrets: text.secrets },
             runs,
+            path: text.path,
             grant,
             organisation,
             addresses: text.addresses,
@@ -127,7 +131,7 @@ impl Daybook {
     pub fn accept(folder: &Path, passphrase: &[u8], offer: &Offer, host: Box<dyn Host>) -> Result<Self, Error> {
         let book = Self::join_with(folder, passphrase, &offer.membership, host, |tx| {
             alone::set_runs(tx, &offer.runs)?;
-            Ok(())
+            Ok(Store::set_value(tx, PATH, &offer.path)?)
         })?;
         Pending::remove(folder);
         Ok(book)

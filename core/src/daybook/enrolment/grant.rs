@@ -91,15 +91,6 @@ impl Daybook {
             Ok(EnrolmentReply { request: hash, sealed })
         })
     }
-
-    /// This device's grant path, which proves its membership to anybody of the incident.
-    ///
-    /// # Errors
-    /// [`Error`] if the book cannot be read.
-    pub fn grant_path(&mut self) -> Result<Vec<u8>, Error> {
-        self.refresh()?;
-        alone::path(self.store.read()?, &self.state, &self.state.grant)
-    }
 }
 
 /// Whether this device may grant these terms.

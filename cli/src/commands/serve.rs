@@ -47,12 +47,7 @@ pub fn run(args: &Serve, context: &mut Context) -> Answer {
             sum.received += report.received;
             sum.bytes += report.bytes_sent + report.bytes_received;
         }
-        // A reader that went away does not stop the server.
-        let _ = if json {
-            meeting::event(&notice).map_or(Ok(()), |event| Output::print_progress(&event))
-        } else {
-            meeting::line(&notice).map_or(Ok(()), |line| Output::print_line(&line))
-        };
+        tell(&notice, json);
     });
     served.map_err(|error| failure(error, &args.listen))?;
     let object = json!({
@@ -66,6 +61,15 @@ pub fn run(args: &Serve, context: &mut Context) -> Answer {
         sum.connections, sum.received, sum.sent
     );
     Ok(Reply::new(object, text))
+}
+
+/// Prints what happens, a line each. A reader that went away does not stop the work.
+pub fn tell(notice: &Notice, json: bool) {
+    let _ = if json {
+        meeting::event(notice).map_or(Ok(()), |event| Output::print_progress(&event))
+    } else {
+        meeting::line(notice).map_or(Ok(()), |line| Output::print_line(&line))
+    };
 }
 
 /// What stands in the way of reaching anybody.

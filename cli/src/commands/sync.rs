@@ -31,6 +31,9 @@ pub struct Sync {
     /// Run a command and call through its standard input and output
     #[arg(long, value_name = "COMMAND", conflicts_with = "host")]
     through: Option<String>,
+    /// Stay connected and exchange what is written, until Ctrl-C
+    #[arg(long, conflicts_with = "stdio")]
+    stay: bool,
 }
 
 /// Runs it.
@@ -45,9 +48,14 @@ pub fn run(args: &Sync, context: &mut Context) -> Answer {
     };
     let book = context.open()?;
     // Standard output carries the session itself with --stdio.
-    let mut progress = (!args.stdio).then(|| context.progress("entries"));
+    let mut progress = (!args.stdio && !args.stay).then(|| context.progress("entries"));
+    let json = context.output().json;
+    let stop = args.stay.then(|| Box::pin(net::asked_to_stop()) as net::Stop);
     let (mut total, mut moved) = (None, 0);
-    let report = net::dial(book, whom, NetLimits::default(), &mut |notice| {
+    let report = net::dial(book, whom, NetLimits::default(), stop, &mut |notice| {
+        if args.stay {
+            serve::tell(&notice, json);
+        }
         match notice {
             Notice::Totals { to_send, to_receive, .. } => total = Some(moved + to_send + to_receive),
             Notice::Progress { sent, received, .. } => moved = sent + received,

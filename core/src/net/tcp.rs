@@ -9,6 +9,7 @@ use crate::sync::{Reason, Side};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -142,7 +143,11 @@ pub enum Dial<'a> {
     Command(&'a str),
 }
 
-/// Syncs once with another book, and ends when both agree.
+/// When to end a sync that does not end by itself.
+pub type Stop = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Syncs with another book. Ends when both agree; with `stop`, goes on exchanging what is written until that
+/// is ready.
 ///
 /// # Errors
 /// [`NetError`] if nobody could be reached; what happened after that is in the report.
@@ -150,8 +155,11 @@ pub fn dial(
     book: Daybook,
     whom: Dial<'_>,
     limits: NetLimits,
+    stop: Option<Stop>,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Report, NetError> {
+    let stay = stop.is_some();
+    let mut end = Ending { stop, clerk: None };
     let runtime = runtime()?;
     let report = runtime.block_on(async {
         let (told, notices) = unbounded_channel();
@@ -161,14 +169,14 @@ pub fn dial(
                 let _ = stream.set_nodelay(true);
                 let (reader, writer) = stream.into_split();
                 let clerk = Clerk::start(book, limits.session, told)?;
-                let carried = carry(&clerk, Side::Caller, false, host.to_owned(), reader, writer);
-                report_of(carried, notices, tell).await
+                let carried = carry(end.by(&clerk), Side::Caller, stay, host.to_owned(), reader, writer);
+                report_of(carried, notices, end, tell).await
             }
             Dial::Stdio => {
                 let clerk = Clerk::start(book, limits.session, told)?;
                 let (reader, writer) = (tokio::io::stdin(), tokio::io::stdout());
-                let carried = carry(&clerk, Side::Called, true, "standard input".into(), reader, writer);
-                report_of(carried, notices, tell).await
+                let carried = carry(end.by(&clerk), Side::Called, true, "standard input".into(), reader, writer);
+                report_of(carried, notices, end, tell).await
             }
             Dial::Command(command) => {
                 let mut child = shell(command).spawn().map_err(NetError::Command)?;
@@ -176,8 +184,8 @@ pub fn dial(
                     return Err(NetError::Command(std::io::ErrorKind::BrokenPipe.into()));
                 };
                 let clerk = Clerk::start(book, limits.session, told)?;
-                let carried = carry(&clerk, Side::Caller, false, command.to_owned(), reader, writer);
-                let report = report_of(carried, notices, tell).await;
+                let carried = carry(end.by(&clerk), Side::Caller, stay, command.to_owned(), reader, writer);
+                let report = report_of(carried, notices, end, tell).await;
                 // It ends by itself when its input ends; one that does not is left behind after a while.
                 let _ = tokio::time::timeout(STOP, child.wait()).await;
                 report
@@ -195,10 +203,36 @@ fn shell(command: &str) -> tokio::process::Command {
     shell
 }
 
+/// When and by whom a session is ended from outside.
+struct Ending {
+    stop: Option<Stop>,
+    clerk: Option<Clerk>,
+}
+
+impl Ending {
+    fn by<'c>(&mut self, clerk: &'c Clerk) -> &'c Clerk {
+        self.clerk = Some(clerk.clone());
+        clerk
+    }
+
+    /// Ready when the session was asked to end; once.
+    async fn asked(&mut self) {
+        match &mut self.stop {
+            Some(stop) => stop.as_mut().await,
+            None => std::future::pending().await,
+        }
+        self.stop = None;
+        if let Some(clerk) = &self.clerk {
+            clerk.stop();
+        }
+    }
+}
+
 /// Carries the session and gives its report.
 async fn report_of(
     carried: impl Future<Output = ()>,
     mut notices: UnboundedReceiver<Notice>,
+    mut end: Ending,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Report, NetError> {
     let mut carried = std::pin::pin!(carried);
@@ -207,6 +241,7 @@ async fn report_of(
     while report.is_none() || !over {
         tokio::select! {
             () = &mut carried, if !over => over = true,
+            () = end.asked() => {}
             notice = notices.recv(), if report.is_none() => match notice {
                 Some(Notice::Ended(ended)) => report = Some(ended),
                 Some(notice) => tell(notice),

@@ -102,6 +102,8 @@ fn answer(report: &Report) -> Answer {
         }
         Agreement::InSync => format!("was in sync with {with}: {text}"),
         Agreement::Differs => format!("not all could be synced with {with}: {text}"),
+        // Nobody was met: there is nothing to report but why.
+        Agreement::Open if report.who.is_none() => String::new(),
         Agreement::Open => format!("with {with}: {text}"),
     };
     let reply = Reply::new(meeting::report(report), text);
@@ -130,10 +132,12 @@ fn failure(report: &Report, ended_well: bool) -> Failure {
             Failure::new("hung-up", Kind::Environment, "the other side hung up before it said who it is")
                 .then("check the address and port, and that both devices were enrolled in the same incident")
         }
-        Reason::Rule(SessionRule::Slow) if !known => {
-            Failure::new("silent", Kind::Environment, "what answers at this address does not speak as a Daybook does")
-                .then("check the address and port, and that both devices were enrolled in the same incident")
-        }
+        Reason::Rule(_) if !known => Failure::new(
+            "not-a-daybook",
+            Kind::Environment,
+            "what answers at this address does not speak as a Daybook does",
+        )
+        .then("check the address and port, and that both devices were enrolled in the same incident"),
         Reason::Cut | Reason::Closed | Reason::ClosedByPeer | Reason::Rule(SessionRule::Slow) => {
             Failure::new("cut", Kind::Environment, "the connection was cut")
                 .then("sync again; it goes on where it stopped, and what came is safe")

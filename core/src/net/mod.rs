@@ -15,7 +15,7 @@ mod stream;
 mod tcp;
 
 pub use notice::{Agreement, NetError, Notice, Report};
-pub use tcp::{Dial, Stop, asked_to_stop, dial, serve};
+pub use tcp::{Dial, Stop, asked_to_stop, dial, meet, serve};
 
 use crate::sync::Limits;
 

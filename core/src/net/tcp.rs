@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -195,6 +196,31 @@ pub fn dial(
     // A thread that waits for standard input would wait for ever.
     runtime.shutdown_background();
     report
+}
+
+/// Syncs over a stream that the caller brings: Bluetooth, Wi-Fi Direct, a pipe. As [`dial`] otherwise; runs in
+/// the caller's tokio runtime, which needs its timer.
+///
+/// # Errors
+/// [`NetError`] if the book's thread cannot be started.
+pub async fn meet<R, W>(
+    book: Daybook,
+    side: Side,
+    (reader, writer): (R, W),
+    limits: NetLimits,
+    stop: Option<Stop>,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Report, NetError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let (told, notices) = unbounded_channel();
+    let stay = stop.is_some() || side == Side::Called;
+    let mut end = Ending { stop, clerk: None };
+    let clerk = Clerk::start(book, limits.session, told)?;
+    let carried = carry(end.by(&clerk), side, stay, "stream".into(), reader, writer);
+    report_of(carried, notices, end, tell).await
 }
 
 fn shell(command: &str) -> tokio::process::Command {

@@ -25,6 +25,8 @@ pub struct Link {
     pub now_ms: u64,
     /// Bytes after which nothing moves any more.
     pub cut_after: u64,
+    /// Most bytes that the stream holds in each direction.
+    pub holds: usize,
     /// Most bytes that wait at either end at any time.
     pub waited: usize,
 }
@@ -40,6 +42,7 @@ impl Link {
             events: [Vec::new(), Vec::new()],
             now_ms: 0,
             cut_after: u64::MAX,
+            holds: usize::MAX,
             waited: 0,
         }
     }
@@ -57,7 +60,8 @@ impl Link {
         let [one, two] = books;
         for (end, book) in [(0, one), (1, two)] {
             let left = self.cut_after.saturating_sub(self.moved[0] + self.moved[1]);
-            let most = pick(64 * 1024).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let room = self.holds.saturating_sub(self.wires[1 - end].len());
+            let most = pick(64 * 1024).min(room).min(usize::try_from(left).unwrap_or(usize::MAX));
             let sent = if most > 0 { self.ends[end].transmit(most, self.now_ms, book) } else { Vec::new() };
             self.moved[end] += sent.len() as u64;
             any |= !sent.is_empty();

@@ -103,20 +103,22 @@ impl MemoryShelf {
                 self.logs.len() - 1
             }
         };
-        let mut log = self.logs[at].clone();
+        // Undone if a ninth branch begins half way.
+        let undo = (self.logs[at].branches.len() == BRANCHES_PER_LOG_MAX).then(|| self.logs[at].clone());
+        let log = &mut self.logs[at];
         let find = |log: &KeptLog, seq: u64, id: &EntryId| {
             (0..8).find(|branch| log.entries.get(&(seq, *branch)).is_some_and(|entry| entry.id == *id))
         };
         let mut branch = match first.seq() {
             1 => 0,
-            seq => match find(&log, seq - 1, first.backlink()) {
+            seq => match find(log, seq - 1, first.backlink()) {
                 Some(branch) => branch,
                 None => return Outcome::Declined("E-003"),
             },
         };
         let (mut new, mut known) = (0, 0);
         for (index, verified) in run.entries().iter().enumerate() {
-            if let Some(found) = find(&log, verified.seq(), verified.id()) {
+            if let Some(found) = find(log, verified.seq(), verified.id()) {
                 (branch, known) = (found, known + 1);
                 continue;
             }
@@ -124,6 +126,7 @@ impl MemoryShelf {
             let at_tip = log.branches.iter().any(|row| row.branch == branch && row.tip_seq == before);
             if !at_tip {
                 if log.branches.len() == BRANCHES_PER_LOG_MAX {
+                    self.logs[at] = undo.expect("the log had all its branches");
                     return Outcome::Declined("E-010");
                 }
                 let number = log.branches.len() as u8;
@@ -150,7 +153,6 @@ impl MemoryShelf {
             (row.tip_seq, row.tip_id) = (verified.seq(), *verified.id());
             new += 1;
         }
-        self.logs[at] = log;
         self.again += known;
         Outcome::Taken { new, known }
     }

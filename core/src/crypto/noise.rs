@@ -149,21 +149,21 @@ impl CryptoResolver for Resolver {
     fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
         match choice {
             DHChoice::Curve25519 => Some(Box::new(Agreement { secret: None, public: [0; 32] })),
-            _ => None,
+            DHChoice::Curve448 => None,
         }
     }
 
     fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
         match choice {
             HashChoice::Blake2s => Some(Box::new(Hashing(Blake2s256::new()))),
-            _ => None,
+            HashChoice::SHA256 | HashChoice::SHA512 | HashChoice::Blake2b => None,
         }
     }
 
     fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
         match choice {
             CipherChoice::ChaChaPoly => Some(Box::new(Sealing(None))),
-            _ => None,
+            CipherChoice::AESGCM => None,
         }
     }
 }
@@ -266,13 +266,12 @@ impl Cipher for Sealing {
         let text = out.get_mut(..sealed.len()).ok_or(snow::Error::Decrypt)?;
         text.copy_from_slice(sealed);
         let cipher = self.0.as_ref().ok_or(snow::Error::Decrypt)?;
-        match cipher.decrypt_inout_detached(&nonce_of(nonce).into(), authtext, (&mut *text).into(), tag.into()) {
-            Ok(()) => Ok(sealed.len()),
-            Err(_) => {
-                text.zeroize();
-                Err(snow::Error::Decrypt)
-            }
+        let opened = cipher.decrypt_inout_detached(&nonce_of(nonce).into(), authtext, (&mut *text).into(), tag.into());
+        if opened.is_err() {
+            text.zeroize();
+            return Err(snow::Error::Decrypt);
         }
+        Ok(sealed.len())
     }
 }
 

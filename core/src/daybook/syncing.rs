@@ -159,8 +159,10 @@ impl Shelf for Daybook {
         if held.is_some_and(|held| held.device == grant.device.device_id()) {
             return Ok(Standing::Member);
         }
-        let here = self.state.control.iter().any(|entry| entry.place.id == *id);
-        Ok(if here { Standing::Fallen } else { Standing::ByPath })
+        // While one of its grants is not here, nothing here tells that the last of them fell.
+        let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
+        let all_here = path.grants().iter().all(|(id, _)| here(id));
+        Ok(if all_here { Standing::Fallen } else { Standing::ByPath })
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -234,7 +234,7 @@ impl<'a> Frame<'a> {
                 while !from.rest().is_empty() {
                     let record = Record::read(&mut from)?;
                     let rises = records.last().is_none_or(|last| last.log < record.log);
-                    if records.len() == LEAF_LOGS_MAX || !rises || !node.holds(&record.log) {
+                    if records.len() == LEAF_LOGS_MAX || !rises || !node.holds(record.log) {
                         return Err(SessionRule::Frame);
                     }
                     records.push(record);

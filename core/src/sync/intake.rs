@@ -8,18 +8,17 @@ use crate::entry::{Bytes, CarryError};
 use crate::id::{CONTROL, CompartmentId, IncidentId, LogId};
 use crate::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
 
-/// Puts frames together that came in several messages.
+/// Puts frames together that came in several messages. Whole frames of other kinds may come between.
 #[derive(Default, Debug)]
 pub struct Assembly {
-    kind: u8,
-    bytes: Option<Vec<u8>>,
+    partial: Option<(u8, Vec<u8>)>,
 }
 
 impl Assembly {
     /// Takes one message; gives kind and payload when a frame is whole.
     ///
     /// # Errors
-    /// [`SessionRule`] if it goes on with another frame, or is longer than one of its kind may be.
+    /// [`SessionRule`] if a second frame begins that is not whole, or one is longer than one of its kind may be.
     pub fn take(&mut self, text: &[u8]) -> Result<Option<(u8, Vec<u8>)>, SessionRule> {
         let (first, payload) = text.split_first().ok_or(SessionRule::FrameLength)?;
         let (number, more) = (first & !kind::MORE, first & kind::MORE != 0);
@@ -29,17 +28,20 @@ impl Assembly {
             _ if more => return Err(SessionRule::Frame),
             _ => usize::MAX,
         };
-        let mut bytes = match self.bytes.take() {
-            Some(_) if self.kind != number => return Err(SessionRule::Turn),
-            Some(bytes) => bytes,
-            None => Vec::new(),
+        let mut bytes = match self.partial.take() {
+            Some((begun, bytes)) if begun == number => bytes,
+            Some(_) if more => return Err(SessionRule::Turn),
+            other => {
+                self.partial = other;
+                Vec::new()
+            }
         };
         if bytes.len().saturating_add(payload.len()) > most {
             return Err(SessionRule::FrameLength);
         }
         bytes.extend_from_slice(payload);
         if more {
-            (self.kind, self.bytes) = (number, Some(bytes));
+            self.partial = Some((number, bytes));
             return Ok(None);
         }
         Ok(Some((number, bytes)))
@@ -118,7 +120,7 @@ impl Intake {
     /// Whether as much waits as one transaction should take.
     #[must_use]
     pub fn is_full(&self, limits: &Limits) -> bool {
-        self.bytes >= limits.store_bytes || self.entries as usize + ENTRIES_PER_RUN_MAX > ENTRIES_PER_COMMIT_MAX
+        self.bytes >= limits.store_bytes || self.entries + ENTRIES_PER_RUN_MAX as u64 > ENTRIES_PER_COMMIT_MAX as u64
     }
 
     /// Whether nothing waits.
@@ -151,7 +153,10 @@ mod tests {
         assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1, 2]), Ok(None));
         assert_eq!(assembly.take(&[kind::RUN, 3]), Ok(Some((kind::RUN, vec![1, 2, 3]))));
         assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1]), Ok(None));
-        assert_eq!(assembly.take(&[kind::PING]), Err(SessionRule::Turn));
+        assert_eq!(assembly.take(&[kind::PING]), Ok(Some((kind::PING, Vec::new()))));
+        assert_eq!(assembly.take(&[kind::RUN, 2]), Ok(Some((kind::RUN, vec![1, 2]))));
+        assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1]), Ok(None));
+        assert_eq!(assembly.take(&[kind::PATH | kind::MORE, 1]), Err(SessionRule::Turn));
         assert_eq!(Assembly::default().take(&[kind::ACK | kind::MORE]), Err(SessionRule::Frame));
         assert_eq!(Assembly::default().take(&[]), Err(SessionRule::FrameLength));
         let mut assembly = Assembly::default();

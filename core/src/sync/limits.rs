@@ -9,6 +9,8 @@ pub struct Limits {
     pub frame_ms: u64,
     /// After this time without a frame of our own an empty one is sent.
     pub ping_ms: u64,
+    /// Longest time that a closing side waits for the other's receipt.
+    pub closing_ms: u64,
     /// Longest time that a run which arrived whole waits for others before it is stored.
     pub store_ms: u64,
     /// Bytes of runs that arrived whole after which they are stored.
@@ -37,12 +39,13 @@ impl Default for Limits {
             introduction_ms: 20_000,
             frame_ms: 60_000,
             ping_ms: 20_000,
+            closing_ms: 5_000,
             store_ms: 200,
             store_bytes: 2 * 1024 * 1024,
             output_bytes: 256 * 1024,
             window_bytes: 4 * 1024 * 1024,
-            credit: 8_192,
-            credit_per_second: 64,
+            credit: 16_384,
+            credit_per_second: 256,
             rounds: 64,
             logs_per_round: 16_384,
             declined: 1_024,

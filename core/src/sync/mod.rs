@@ -31,6 +31,8 @@
 //! but names and places.
 
 mod frame;
+#[cfg(test)]
+mod frame_tests;
 mod intake;
 mod introduction;
 mod limits;
@@ -41,6 +43,7 @@ mod receipt;
 mod rounds;
 mod session;
 mod shelf;
+mod traffic;
 mod trie;
 mod wire;
 

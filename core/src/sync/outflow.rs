@@ -13,6 +13,8 @@ const READ_BYTES: usize = 512 * 1024;
 pub struct Outflow {
     pieces: VecDeque<Piece>,
     ready: VecDeque<OutRun>,
+    /// The run that is being sent, and how much of it was.
+    going: Option<(OutRun, usize)>,
     in_flight: VecDeque<(usize, u32)>,
     in_flight_bytes: usize,
     /// Runs that were sent.
@@ -34,7 +36,7 @@ impl Outflow {
     /// Whether everything was handed out.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pieces.is_empty() && self.ready.is_empty()
+        self.pieces.is_empty() && self.ready.is_empty() && self.going.is_none()
     }
 
     /// Whether everything was handed out and acknowledged.
@@ -46,11 +48,28 @@ impl Outflow {
     /// Whether the window has room and something is to be sent.
     #[must_use]
     pub fn may_send(&self, limits: &Limits) -> bool {
-        !self.is_empty() && self.in_flight_bytes < limits.window_bytes
+        self.going.is_some() || (!self.is_empty() && self.in_flight_bytes < limits.window_bytes)
     }
 
-    /// The next run to send.
-    pub fn next(&mut self, book: &mut dyn Shelf) -> Result<Option<OutRun>, Trouble> {
+    /// The next piece of a run to send, and whether more of that run follows. Other frames may go between.
+    pub fn next(&mut self, book: &mut dyn Shelf) -> Result<Option<(Vec<u8>, bool)>, Trouble> {
+        let (run, sent) = match self.going.take() {
+            Some(going) => going,
+            None => match self.next_run(book)? {
+                Some(run) => (run, 0),
+                None => return Ok(None),
+            },
+        };
+        let end = run.bytes.len().min(sent + FRAME_BYTES_MAX - 1);
+        let piece = run.bytes.get(sent..end).unwrap_or_default().to_vec();
+        let more = end < run.bytes.len();
+        if more {
+            self.going = Some((run, end));
+        }
+        Ok(Some((piece, more)))
+    }
+
+    fn next_run(&mut self, book: &mut dyn Shelf) -> Result<Option<OutRun>, Trouble> {
         while self.ready.is_empty() {
             let Some(piece) = self.pieces.pop_front() else { return Ok(None) };
             let runs = book.runs(piece, FRAME_BYTES_MAX, READ_BYTES)?;

@@ -51,6 +51,7 @@ fn mark(branches: &[BranchOf], branch: u8, seq: u64, known: &mut BTreeMap<u8, u6
 }
 
 /// The branch row in which the entry at a place of a branch lies.
+#[must_use]
 pub fn row_of(branches: &[BranchOf], branch: u8, seq: u64) -> u8 {
     let mut at = branch;
     for _ in 0..=branches.len() {

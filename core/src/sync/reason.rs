@@ -114,7 +114,7 @@ impl Reason {
             Self::EndedByPeer(code) => code,
             Self::Cut => "cut",
             Self::Rule(rule) => rule.code(),
-            Self::Path(error) => path_code(error),
+            Self::Path(error) => path_code(*error),
             Self::Run(error) => error.code(),
             Self::Book(_) => "book",
             Self::Bug(_) => "bug",
@@ -128,7 +128,7 @@ impl Reason {
     }
 }
 
-const fn path_code(error: &PathError) -> &'static str {
+const fn path_code(error: PathError) -> &'static str {
     match error {
         PathError::Layout => "P-001",
         PathError::Founding(_) => "P-002",

@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// What a look at all logs costs a peer, in bytes of frames.
 const LOOK_BYTES: usize = 128 * 1024;
 
+/// Entries to come above which the book is told that many do.
+const BULK_ENTRIES: u64 = 1_024;
+
 /// Where a session stands.
 #[derive(Debug)]
 pub enum Stage {
@@ -263,7 +266,7 @@ impl Session {
         self.round.said_heads = true;
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for log in self.round.differ.clone() {
-            let heads = match self.round.records().find(&log).and_then(|at| self.round.frontier.get(at)) {
+            let heads = match self.round.records().find(log).and_then(|at| self.round.frontier.get(at)) {
                 Some(held) => plan::heads(book, held, self.round.ladders)?,
                 None => Vec::new(),
             };
@@ -309,7 +312,7 @@ impl Session {
     fn plan(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut pieces: Vec<((crate::id::Lane, LogId), Vec<Piece>)> = Vec::new();
         for (log, theirs) in std::mem::take(&mut self.round.theirs) {
-            let held = self.round.records().find(&log).and_then(|at| self.round.frontier.get(at));
+            let held = self.round.records().find(log).and_then(|at| self.round.frontier.get(at));
             let Some(held) = held else { continue };
             let missing = plan::missing(book, held, &theirs.heads, self.round.ladders)?;
             if !missing.is_empty() {
@@ -325,12 +328,15 @@ impl Session {
         self.say(&Frame::Totals(entries, logs))
     }
 
-    pub(super) fn totals_came(&mut self, entries: u64) -> Result<(), Reason> {
+    pub(super) fn totals_came(&mut self, entries: u64, book: &mut dyn Shelf) -> Result<(), Reason> {
         // The called side sends its totals right behind its heads, so they find the caller ready.
         if !matches!(self.stage, Stage::Transferring { .. }) || self.round.to_receive.is_some() {
             return Err(SessionRule::Turn.into());
         }
         self.round.to_receive = Some(entries);
+        if entries >= BULK_ENTRIES && !std::mem::replace(&mut self.intake.bulk, true) {
+            book.bulk(true)?;
+        }
         let to_send = self.round.to_send;
         self.tell(Event::Totals { to_send, to_receive: entries });
         Ok(())
@@ -359,6 +365,9 @@ impl Session {
         }
         *heard_done = true;
         self.store(book)?;
+        if std::mem::take(&mut self.intake.bulk) {
+            book.bulk(false)?;
+        }
         self.post(book)?;
         self.settle(book)
     }

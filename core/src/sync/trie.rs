@@ -104,9 +104,9 @@ impl Node {
 
     /// Whether a fingerprint begins with its digits.
     #[must_use]
-    pub fn holds(&self, log: &Fingerprint) -> bool {
+    pub fn holds(&self, log: Fingerprint) -> bool {
         let beyond = u64::MAX.checked_shr(u32::from(self.depth) * 4).unwrap_or(0);
-        u64::from_be_bytes(*log) & !beyond == u64::from_be_bytes(self.prefix)
+        u64::from_be_bytes(log) & !beyond == u64::from_be_bytes(self.prefix)
     }
 }
 
@@ -148,7 +148,7 @@ impl Records {
     pub fn node(&self, node: &Node) -> &[Record] {
         let from = self.rows.partition_point(|row| row.log < node.prefix);
         let rest = self.rows.get(from..).unwrap_or_default();
-        let count = rest.partition_point(|row| node.holds(&row.log));
+        let count = rest.partition_point(|row| node.holds(row.log));
         rest.get(..count).unwrap_or_default()
     }
 
@@ -160,8 +160,8 @@ impl Records {
 
     /// Index in the frontier of the log with a fingerprint.
     #[must_use]
-    pub fn find(&self, log: &Fingerprint) -> Option<usize> {
-        let at = self.rows.binary_search_by_key(log, |row| row.log).ok()?;
+    pub fn find(&self, log: Fingerprint) -> Option<usize> {
+        let at = self.rows.binary_search_by_key(&log, |row| row.log).ok()?;
         self.logs.get(at).copied()
     }
 }
@@ -222,7 +222,7 @@ mod tests {
         found.sort_unstable();
         assert_eq!(found, expected);
         assert!(steps < 40, "{steps}");
-        assert!(found.iter().all(|f| one.find(f).is_some() || two.find(f).is_some()));
+        assert!(found.iter().all(|f| one.find(*f).is_some() || two.find(*f).is_some()));
     }
 
     #[test]
@@ -231,7 +231,7 @@ mod tests {
         assert!(Node::new(0, [1; 8]).is_none() && Node::new(17, [0; 8]).is_none());
         assert!(Node::new(1, [0xf0, 0, 0, 0, 0, 0, 0, 0]).is_some() && Node::new(1, [0xff; 8]).is_none());
         let leaf = Node::new(16, [255; 8]).unwrap();
-        assert!(leaf.child(0).is_none() && leaf.holds(&[255; 8]) && !leaf.holds(&[0; 8]));
+        assert!(leaf.child(0).is_none() && leaf.holds([255; 8]) && !leaf.holds([0; 8]));
         assert_eq!(Node::ROOT.child(0xa), Node::new(1, [0xa0, 0, 0, 0, 0, 0, 0, 0]));
     }
 

@@ -123,14 +123,17 @@ impl Wire {
                 return (taken, Ok(Came::Nothing));
             }
             // The length of a frame tells how much more is needed.
-            if !matches!(self.needed(), Ok(more) if more > need) {
-                let message = std::mem::take(&mut self.input);
-                let came = self.message(&message);
-                // Its room is used again.
-                self.input = message;
-                self.input.clear();
-                return (taken, came);
+            match self.needed() {
+                Err(reason) => return (taken, Err(reason)),
+                Ok(more) if more > need => continue,
+                Ok(_) => {}
             }
+            let message = std::mem::take(&mut self.input);
+            let came = self.message(&message);
+            // Its room is used again.
+            self.input = message;
+            self.input.clear();
+            return (taken, came);
         }
     }
 
@@ -194,22 +197,27 @@ impl Wire {
 
     /// Seals a frame of a kind, in as many messages as it needs, behind what waits to be sent.
     pub fn send(&mut self, kind: u8, payload: &[u8]) -> Result<(), Reason> {
-        let State::Open(channel) = &mut self.state else { return Ok(()) };
         let mut pieces = payload.chunks(FRAME_BYTES_MAX - 1).peekable();
-        let mut text = Vec::with_capacity(payload.len().min(FRAME_BYTES_MAX) + 1);
         loop {
             let piece = pieces.next().unwrap_or_default();
             let more = pieces.peek().is_some();
-            text.clear();
-            text.push(if more { kind | super::frame::kind::MORE } else { kind });
-            text.extend_from_slice(piece);
-            let length = u16::try_from(text.len() + TAG_BYTES).map_err(|_| Reason::Bug("a frame is too long"))?;
-            self.output.extend_from_slice(&length.to_le_bytes());
-            channel.seal(&text, &mut self.output)?;
+            self.send_message(if more { kind | super::frame::kind::MORE } else { kind }, piece)?;
             if !more {
                 return Ok(());
             }
         }
+    }
+
+    /// Seals one message behind what waits to be sent.
+    pub fn send_message(&mut self, first: u8, payload: &[u8]) -> Result<(), Reason> {
+        let State::Open(channel) = &mut self.state else { return Ok(()) };
+        let mut text = Vec::with_capacity(payload.len() + 1);
+        text.push(first);
+        text.extend_from_slice(payload);
+        let length = u16::try_from(text.len() + TAG_BYTES).map_err(|_| Reason::Bug("a frame is too long"))?;
+        self.output.extend_from_slice(&length.to_le_bytes());
+        channel.seal(&text, &mut self.output)?;
+        Ok(())
     }
 
     /// Whether frames can be sent.

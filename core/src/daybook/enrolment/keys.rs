@@ -76,17 +76,17 @@ pub(super) fn begin_next_epoch(writer: &mut Writer<'_>, compartment: Compartment
         return Ok(());
     }
     let held = held(writer.tx)?;
-    let (mut replaces, mut replaced) = (Vec::new(), Vec::new());
+    let (mut replaces, mut carried_on) = (Vec::new(), Vec::new());
     // Only what can be carried on is replaced; the map gives the ids in rising order.
     for (id, epoch) in &current {
         if let Some(StoredSecret::History(secret)) = held.get(&epoch.key) {
             replaces.push(*id);
-            replaced.push(secret.clone());
+            carried_on.push(secret.clone());
         }
     }
     let secret = EpochSecret::random(writer.host);
     let (reading, space) = (secret.reading_key(), KeySpace { incident: writer.state.ring.incident, compartment });
-    let history = if replaced.is_empty() { Vec::new() } else { seal_history(&replaced, &secret, &space) };
+    let history = if carried_on.is_empty() { Vec::new() } else { seal_history(&carried_on, &secret, &space) };
     let epoch = Epoch { compartment, key: reading.key_id(), replaces, history, honours: stops(writer.state) };
     let key = reading.key_id();
     Store::put_secret(writer.tx, key, compartment, &StoredSecret::History(secret.clone()))?;

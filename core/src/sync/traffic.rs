@@ -1,0 +1,330 @@
+//! What every frame leads to, what is said, and how a session ends.
+
+use super::frame::{Frame, Receipt, kind};
+use super::intake::RunHead;
+use super::introduction::{introduce, standing};
+use super::limits::{Credit, EVENTS_MAX};
+use super::outflow::Outflow;
+use super::reason::{Reason, SessionRule};
+use super::rounds::{Round, Stage};
+use super::session::{Event, Peer, Session};
+use super::shelf::{Outcome, Shelf};
+use super::trie::TrieKey;
+use super::wire::{Came, Opened};
+use crate::id::LogId;
+
+impl Session {
+    // What comes.
+
+    pub(super) fn came(&mut self, came: &Came, book: &mut dyn Shelf) -> Result<(), Reason> {
+        match came {
+            Came::Nothing => Ok(()),
+            Came::Opened(Opened { handshake, theirs }) => {
+                self.key = Some(TrieKey::new(handshake));
+                self.noise = Some(*theirs);
+                self.credit = Some(Credit::new(&self.limits, self.now_ms));
+                let path = std::mem::take(&mut self.credentials.path);
+                let said = self.say(&Frame::Path(&path));
+                self.credentials.path = path;
+                said
+            }
+            Came::Frame => {
+                self.heard_ms = self.now_ms;
+                self.charge(self.wire.text.len())?;
+                let text = std::mem::take(&mut self.wire.text);
+                let whole = self.assembly.take(&text);
+                self.wire.text = text;
+                match whole? {
+                    Some((kind, payload)) => self.frame(kind, payload, book),
+                    None if self.peer.is_none() && self.assembly_is_not_a_path() => Err(SessionRule::Turn.into()),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Takes the price of a frame, or of an answer that costs as much as so many bytes.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), SessionRule> {
+        let (limits, now) = (self.limits, self.now_ms);
+        let paid = self.credit.as_mut().is_some_and(|credit| credit.spend(&limits, bytes, now));
+        if paid { Ok(()) } else { Err(SessionRule::Spent) }
+    }
+
+    fn assembly_is_not_a_path(&self) -> bool {
+        self.wire.text.first() != Some(&(kind::PATH | kind::MORE))
+    }
+
+    fn frame(&mut self, number: u8, payload: Vec<u8>, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if number == kind::RUN && self.peer.is_some() {
+            return self.run(payload, book);
+        }
+        let frame = Frame::read(number, &payload)?;
+        match (&self.peer, &frame) {
+            (None, Frame::Path(_)) | (Some(_), _) => {}
+            (None, Frame::Bye(code)) => return Err(ended_by_peer(*code)),
+            (None, _) => return Err(SessionRule::Turn.into()),
+        }
+        match frame {
+            Frame::Ping => Ok(()),
+            Frame::Path(path) => self.introduced(path, book),
+            Frame::Roots(control, rest) => self.roots_came(control, rest, book),
+            Frame::Ask(nodes) => self.asked(&nodes),
+            Frame::Children(node, children) => self.children_came(node, &children, book),
+            Frame::Leaf(node, records) => self.leaf_came(node, &records, book),
+            Frame::Heads(last, heads) => self.heads_came(last, heads, book),
+            Frame::Totals(entries, _) => self.totals_came(entries, book),
+            Frame::Run(_) => Err(SessionRule::Turn.into()),
+            Frame::Done => self.done_came(book),
+            Frame::Ack(runs) => {
+                if self.outflow.acknowledged(runs)? > 0 {
+                    self.progress();
+                }
+                self.settle(book)
+            }
+            Frame::Decline(log, code) => {
+                self.decline(log, &String::from_utf8_lossy(&code), true)?;
+                Ok(())
+            }
+            Frame::Want(want) => self.want_came(want, book),
+            Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
+            Frame::Bye(code) => Err(ended_by_peer(code)),
+        }
+    }
+
+    fn introduced(&mut self, path: &[u8], book: &mut dyn Shelf) -> Result<(), Reason> {
+        let (None, Some(noise)) = (self.peer, self.noise) else { return Err(SessionRule::Turn.into()) };
+        let (peer, path) = introduce(book, &self.credentials.founding, &noise, path)?;
+        (self.peer, self.path) = (Some(peer), Some(path));
+        self.tell(Event::PeerKnown(Box::new(peer)));
+        self.begin_round(book)
+    }
+
+    fn run(&mut self, run: Vec<u8>, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let head = RunHead::read(&run, self.credentials.founding.incident());
+        let head = head.map_err(|error| Reason::Run(error.into()))?;
+        self.intake.push(run, head, self.now_ms);
+        if self.intake.is_full(&self.limits) { self.store(book) } else { Ok(()) }
+    }
+
+    /// Stores the runs that arrived whole, and acknowledges them.
+    pub(super) fn store(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if self.intake.is_empty() {
+            return Ok(());
+        }
+        let live = matches!(self.stage, Stage::Live);
+        if live {
+            self.push_news(book)?;
+        }
+        let (runs, heads) = self.intake.drain();
+        let outcomes = book.take(&runs)?;
+        let (mut refused, mut control, mut gap, mut new) = (None, false, false, 0);
+        for (outcome, head) in outcomes.into_iter().zip(&heads) {
+            match outcome {
+                Outcome::Taken { new: added, known } => {
+                    new += added;
+                    self.intake.came += added + known;
+                    control |= head.control;
+                    if added > 0 {
+                        self.tell(Event::Stored { log: head.log, seq: head.last });
+                    }
+                }
+                Outcome::Declined(code) => gap |= self.not_taken(head.log, code)?,
+                Outcome::Refused(error) => refused = refused.or(Some(error)),
+            }
+        }
+        self.intake.new += new;
+        self.intake.settled += runs.len() as u64;
+        self.intake.unposted |= new > 0;
+        let limits = self.limits;
+        if let Some(credit) = &mut self.credit {
+            credit.earn(&limits, new.saturating_mul(8));
+        }
+        if !matches!(self.stage, Stage::Transferring { .. }) {
+            self.post(book)?;
+        }
+        if live {
+            self.share(&heads, book)?;
+        }
+        if let Some(error) = refused {
+            return Err(error.into());
+        }
+        self.say(&Frame::Ack(self.intake.settled))?;
+        if new > 0 {
+            self.progress();
+        }
+        if control && new > 0 {
+            self.stand(book)?;
+        }
+        if live && gap { self.begin_round(book) } else { Ok(()) }
+    }
+
+    /// Asks again whether the peer's grant holds: the control set may have changed.
+    pub(super) fn stand(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if let Some(path) = &self.path {
+            let by_path = standing(book, path)?;
+            self.peer = self.peer.map(|peer| Peer { by_path, ..peer });
+        }
+        Ok(())
+    }
+
+    /// Posts what was stored, so that people see it before anything is called synced.
+    pub(super) fn post(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if std::mem::take(&mut self.intake.unposted) {
+            book.post()?;
+        }
+        Ok(())
+    }
+
+    /// A run was declined here. A log that cannot join is tried once more in a later round; true says so.
+    fn not_taken(&mut self, log: LogId, code: &'static str) -> Result<bool, Reason> {
+        let round = self.round.number;
+        let tried = self.unjoined.get(&log).is_some_and(|before| *before < round);
+        if code == "E-003" && !tried {
+            if self.unjoined.len() >= self.limits.declined {
+                return Err(SessionRule::TooMuch.into());
+            }
+            self.unjoined.entry(log).or_insert(round);
+            return Ok(true);
+        }
+        if self.decline(log, code, false)? {
+            let code = code.as_bytes().first_chunk::<5>().copied().unwrap_or(*b"E-003");
+            self.say(&Frame::Decline(log, code))?;
+        }
+        Ok(false)
+    }
+
+    /// Leaves a log out; false if it was left out before.
+    fn decline(&mut self, log: LogId, code: &str, by_peer: bool) -> Result<bool, Reason> {
+        if self.declined.len() >= self.limits.declined {
+            return Err(SessionRule::TooMuch.into());
+        }
+        let first = self.declined.insert(log);
+        if first {
+            self.tell(Event::Declined { log, code: code.to_owned(), by_peer });
+        }
+        Ok(first)
+    }
+
+    /// Signs what this side holds, once.
+    pub(super) fn give_receipt(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        self.store(book)?;
+        let Some(peer) = self.peer.filter(|_| !self.receipt_given) else { return Ok(()) };
+        self.receipt_given = true;
+        let frontier = super::receipt::frontier(&book.frontier()?);
+        let device = &self.credentials.device;
+        let incident = self.credentials.founding.incident();
+        let signature = super::receipt::sign(device, incident, peer.device, &frontier);
+        self.say(&Frame::Receipt(Receipt { frontier, signature }))
+    }
+
+    /// The other side is about to close: it is given a receipt too.
+    fn receipt_came(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let (Some(peer), Stage::Live) = (self.peer, &self.stage) else { return Err(SessionRule::Turn.into()) };
+        let own = self.credentials.device.public().device_id();
+        let incident = self.credentials.founding.incident();
+        super::receipt::verify(&peer.public, incident, own, receipt)?;
+        self.give_receipt(book)?;
+        let same = super::receipt::frontier(&book.frontier()?) == receipt.frontier;
+        self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
+        if self.closing_ms.is_some() { Err(Reason::Closed) } else { Ok(()) }
+    }
+
+    // What goes.
+
+    /// Puts one more frame behind what waits; false if there is none.
+    pub(super) fn pump(&mut self, book: &mut dyn Shelf) -> Result<bool, Reason> {
+        if self.outflow.may_send(&self.limits)
+            && let Some((piece, more)) = self.outflow.next(book)?
+        {
+            self.wire.send_message(if more { kind::RUN | kind::MORE } else { kind::RUN }, &piece)?;
+            self.said_ms = self.now_ms;
+            return Ok(true);
+        }
+        if self.owes_done() {
+            self.say_done(book)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    pub(super) fn say(&mut self, frame: &Frame<'_>) -> Result<(), Reason> {
+        let (kind, payload) = frame.write();
+        self.said_ms = self.now_ms;
+        self.wire.send(kind, &payload)
+    }
+
+    // What is told and how it ends.
+
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_MAX * 2 {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn progress(&mut self) {
+        let progress = Event::Progress { sent: self.outflow.entries_acked, received: self.intake.came };
+        if let Some(last @ Event::Progress { .. }) = self.events.back_mut() {
+            *last = progress;
+        } else {
+            self.tell(progress);
+        }
+    }
+
+    /// Runs a step; its failure ends the session.
+    pub(super) fn attempt(
+        &mut self,
+        book: &mut dyn Shelf,
+        step: impl FnOnce(&mut Self, &mut dyn Shelf) -> Result<(), Reason>,
+    ) {
+        if let Err(reason) = step(self, book) {
+            self.end(reason, book);
+        }
+    }
+
+    pub(super) fn end(&mut self, reason: Reason, book: &mut dyn Shelf) {
+        if self.is_ended() {
+            return;
+        }
+        if !matches!(reason, Reason::Book(_) | Reason::Bug(_)) {
+            // Whatever this meets, the first reason is the one that is told.
+            let stored = self.store(book).and_then(|()| self.post(book));
+            if let Err(error) = stored {
+                tracing::debug!(code = error.code(), "the last runs of a session were not stored");
+            }
+        }
+        if self.intake.bulk {
+            self.intake.bulk = false;
+            let _ = book.bulk(false);
+        }
+        if self.wire.is_open() {
+            let code = reason.code().as_bytes().first_chunk::<5>().copied();
+            let code = code.filter(|_| reason.is_peers_fault());
+            if !matches!(reason, Reason::Cut | Reason::ClosedByPeer | Reason::EndedByPeer(_)) {
+                let _ = self.say(&Frame::Bye(code));
+            }
+        } else {
+            self.wire.silence();
+        }
+        self.stage = Stage::Ended;
+        (self.round, self.outflow) = (Round::default(), Outflow::default());
+        self.shared.clear();
+        self.events.push_back(Event::Ended(reason));
+    }
+
+    /// Notes since when output waits that nobody takes.
+    pub(super) fn watch(&mut self) {
+        self.stuck_since_ms = match self.stuck_since_ms {
+            _ if self.wire.waiting() == 0 => None,
+            None => Some(self.now_ms),
+            since => since,
+        };
+    }
+}
+
+fn ended_by_peer(code: Option<[u8; 5]>) -> Reason {
+    match code {
+        None => Reason::ClosedByPeer,
+        Some(code) => Reason::EndedByPeer(String::from_utf8_lossy(&code).into_owned()),
+    }
+}

@@ -1,0 +1,90 @@
+//! A session that is cut at any byte loses nothing, brings nothing twice, and sends again at most the run that was
+//! under way.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+use daybook_core::id::Lane;
+use daybook_core::roster::{CompartmentKind, Role};
+use daybook_core::sync::Event;
+use daybook_tests::pair::Link;
+use daybook_tests::shelf::MemoryShelf;
+use daybook_tests::world::World;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+
+/// A world in which the first author wrote entries, and a book that holds them all.
+fn written(entries: usize) -> (World, MemoryShelf, MemoryShelf) {
+    let mut world = World::new(3, 2, Role::Clinician);
+    for _ in 0..entries {
+        world.write(0, CompartmentKind::Clinical, Lane::Routine, &[vec![0x80]], World::start_ms());
+    }
+    let (mut one, mut two) = (MemoryShelf::new(world.incident), MemoryShelf::new(world.incident));
+    for shelf in [&mut one, &mut two] {
+        shelf.fill(&world.control_runs());
+    }
+    let runs: Vec<Vec<u8>> = world.authors[0].logs.values().flat_map(|log| log.runs(64)).collect();
+    one.fill(&runs);
+    (world, one, two)
+}
+
+/// Cuts a session after so many bytes, meets again, and checks what is there. Returns how many entries came
+/// before the cut.
+fn cut_and_meet_again(world: &World, from: &MemoryShelf, to: &MemoryShelf, after: u64, called: bool) -> u64 {
+    let (mut one, mut two) = (from.clone(), to.clone());
+    let (caller, other) = if called { (Some(1), Some(0)) } else { (Some(0), Some(1)) };
+    let before = two.entries();
+    let meet = |one: &mut MemoryShelf, two: &mut MemoryShelf, cut: u64| {
+        let mut link = Link::of(world, caller, other, after);
+        link.cut_after = cut;
+        let books: [&mut dyn daybook_core::sync::Shelf; 2] = if called { [two, one] } else { [one, two] };
+        let [first, second] = books;
+        link.settle([&mut *first, &mut *second]);
+        link.cut([first, second]);
+        link
+    };
+    let cut = meet(&mut one, &mut two, after);
+    let acknowledged = cut.events[usize::from(called)].iter().rev().find_map(|event| match event {
+        Event::Progress { sent, .. } => Some(*sent),
+        _ => None,
+    });
+    let came = two.entries() - before;
+    assert!(acknowledged.unwrap_or(0) <= came, "only what is durable is acknowledged");
+    assert_eq!(one.heads(), from.heads(), "the sender is as it was");
+    if came > 0 {
+        let highest = two.heads().values().flatten().map(|(seq, _)| *seq).max().unwrap_or(0);
+        assert!(highest >= came, "what came is a piece of the log from its start");
+    }
+    let again = meet(&mut one, &mut two, u64::MAX);
+    assert!(again.in_sync(0) && again.in_sync(1), "cut after {after}: {:?}", again.events);
+    assert_eq!((one.heads(), one.ids()), (two.heads(), two.ids()), "cut after {after}");
+    assert_eq!((one.again, two.again), (0, 0), "cut after {after}: nothing comes twice");
+    came
+}
+
+fn bytes_of(world: &World, from: &MemoryShelf, to: &MemoryShelf) -> u64 {
+    let mut link = Link::of(world, Some(0), Some(1), 0);
+    link.settle([&mut from.clone(), &mut to.clone()]);
+    assert!(link.in_sync(0) && link.in_sync(1));
+    link.moved.iter().sum()
+}
+
+#[test]
+fn every_byte_of_a_session_of_40_entries() {
+    let (world, one, two) = written(40);
+    let bytes = bytes_of(&world, &one, &two);
+    let counts: Vec<u64> = (0..=bytes).map(|after| cut_and_meet_again(&world, &one, &two, after, false)).collect();
+    assert_eq!((counts.first(), counts.last()), (Some(&0), Some(&40)));
+}
+
+#[test]
+fn a_thousand_places_of_a_session_of_5000_entries() {
+    let (world, one, two) = written(5_000);
+    let bytes = bytes_of(&world, &one, &two);
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let mut between = 0;
+    for at in 0..1_000 {
+        let after = rng.random_range(0..bytes);
+        let came = cut_and_meet_again(&world, &one, &two, after, at % 2 == 0);
+        between += u64::from(came > 0 && came < 5_000);
+    }
+    assert!(between > 900, "{between}");
+}

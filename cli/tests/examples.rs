@@ -153,9 +153,9 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
         }
         if example.command == "serve" {
             // It runs on until the end; `sync` calls it meanwhile.
-            let server = Server::start(&desk, &args);
-            written.address.clone_from(&server.address);
-            served = Some(server);
+            let running = Server::start(&desk, &args);
+            written.address.clone_from(&running.address);
+            served = Some(running);
             continue;
         }
         let said = desk.run(&args);

@@ -151,10 +151,6 @@ impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
         let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
-        if !self.state.control.iter().any(|entry| entry.place.id == *id) {
-            // Known from the path alone, the grants count all the same: what the peer wrote is not kept waiting.
-            self.take_runs(path.runs())?;
-        }
         let held = self.state.ring.roster.grants().get(id);
         if held.is_some_and(|held| held.device == grant.device.device_id()) {
             return Ok(Standing::Member);
@@ -162,7 +158,12 @@ impl Shelf for Daybook {
         // While one of its grants is not here, nothing here tells that the last of them fell.
         let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
         let all_here = path.grants().iter().all(|(id, _)| here(id));
-        Ok(if all_here { Standing::Fallen } else { Standing::ByPath })
+        if all_here {
+            return Ok(Standing::Fallen);
+        }
+        // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
+        self.take_runs(path.runs())?;
+        Ok(Standing::ByPath)
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -1,11 +1,17 @@
 //! Two books on disk: whole sync, cuts, live pushes, receipts, and how fast it is beside a plain ingest.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use daybook_core::clock::Hlc;
+use daybook_core::crypto::{DeviceSecret, Secret};
 use daybook_core::daybook::Daybook;
+use daybook_core::entry::{Sealed, SealedEntry};
+use daybook_core::id::{CONTROL, CommitId, Lane};
+use daybook_core::log::{Run, RunBuilder};
 
 use daybook_core::record::{Setting, Telecom};
-use daybook_core::roster::Role;
-use daybook_core::sync::{Event, Limits, Reason, Side};
+use daybook_core::roster::{Control, ControlBody, Grant, GrantPath, Role};
+use daybook_core::sync::{Event, Limits, Reason, SessionRule, Side};
+use daybook_tests::attacker::{self, Attacker};
 use daybook_tests::history::scratch;
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
@@ -159,4 +165,87 @@ fn a_device_without_its_grant_here_is_known_by_its_path() {
     // The grants came with the session; now it finds its own path in the book.
     assert_eq!(two.grant_path().unwrap(), world.path(Some(1)));
     assert_eq!(link.ends[0].peer().map(|peer| peer.by_path), Some(false));
+}
+
+#[test]
+fn a_device_whose_grant_does_not_hold_here_is_not_served() {
+    // The admin has no budget: his grant is validly signed, stands on his own, and has no effect.
+    let mut world = World::new(2, 1, Role::Admin);
+    let grant = Control::Grant(Box::new(Grant {
+        device: DeviceSecret::from_secret(&newcomer()).public(),
+        person: None,
+        organisation: None,
+        role: "clinician".to_owned(),
+        rights: Role::Clinician.rights(),
+        history: true,
+        until_ms: None,
+        grants: 0,
+        compartments: 0,
+        lifts: Vec::new(),
+    }));
+    let body = ControlBody { commit: CommitId::new([1; 8]), hlc: Hlc::default(), control: grant }.to_bytes();
+    let incident = world.incident;
+    world.authors[0].append(&incident, (CONTROL, Lane::Safety), &body, None);
+    let given = world.authors[0].logs[&(CONTROL, Lane::Safety)].run(0, 1);
+    let path = GrantPath::to_bytes(&world.founding, &[world.run_of_grant(world.authors[0].grant), given.clone()]);
+    let folder = tempfile::tempdir_in(scratch()).unwrap();
+    let mut book = join(&world, 0, folder.path());
+    let device = DeviceSecret::from_secret(&newcomer());
+    let meet = |book: &mut Daybook, world: &World| {
+        let mut called = book.session(Side::Called, Limits::default(), 0).unwrap();
+        Attacker::introduced(world, &device, &path, &mut called, book);
+        called
+    };
+    // While the grants are not here the path speaks for itself, and so it does with a part of them.
+    assert!(meet(&mut book, &world).peer().is_some_and(|peer| peer.by_path));
+    book.take_runs(&[given]).unwrap();
+    let mut before = meet(&mut book, &world);
+    assert!(before.peer().is_some_and(|peer| peer.by_path));
+    // Once all of them are here, it is seen that the last does not hold: also by a session that is open.
+    book.take_runs(&world.control_runs()).unwrap();
+    assert_eq!(attacker::ended(&mut meet(&mut book, &world)), Some(Reason::Rule(SessionRule::Fallen)));
+    before.notice(1, &mut book);
+    assert_eq!(attacker::ended(&mut before), Some(Reason::Rule(SessionRule::Fallen)));
+}
+
+fn newcomer() -> Secret<96> {
+    DeviceSecret::random(&mut SeededHost::new(4)).to_secret()
+}
+
+#[test]
+fn bodies_that_are_missing_are_asked_for_and_come() {
+    let workload = Workload::generate(10_000, true);
+    let world = &workload.world;
+    let folder = tempfile::tempdir_in(scratch()).unwrap();
+    let (mut one, mut two) = (join(world, 0, folder.path()), join(world, 1, folder.path()));
+    let some: Vec<Vec<u8>> = workload.runs.iter().take(2).cloned().collect();
+    for book in [&mut one, &mut two] {
+        book.take_runs(&world.control_runs()).unwrap();
+    }
+    one.take_runs(&some).unwrap();
+    one.post_all().unwrap();
+    // The second was given the same entries without their bodies, though nobody erased them.
+    two.take_runs(&some.iter().map(|run| hollow(run, world)).collect::<Vec<_>>()).unwrap();
+    two.post_all().unwrap();
+    assert!(two.status().unwrap().entries.accepted < 30, "control alone");
+    let mut link = link(&mut one, &mut two);
+    link.settle([&mut one, &mut two]);
+    assert!(link.in_sync(0) && link.in_sync(1), "{:?}", link.events);
+    let accepted = |book: &mut Daybook| book.status().unwrap().entries.accepted;
+    assert_eq!(accepted(&mut one), accepted(&mut two));
+    assert_eq!(one.digest().unwrap(), two.digest().unwrap());
+}
+
+/// A run whose bodies are gone.
+fn hollow(run: &[u8], world: &World) -> Vec<u8> {
+    let run = Run::read(run).unwrap().verify(&world.incident).unwrap();
+    let first = &run.entries()[0];
+    let mut to = RunBuilder::new(run.name(), first.seq(), *first.backlink());
+    for (at, entry) in run.entries().iter().enumerate() {
+        let sealed = entry.entry();
+        let hash = Sealed::Erased { bytes: sealed.sealed.bytes(), hash: sealed.sealed.hash() };
+        let signature = run.heads().iter().find(|(place, _)| *place == at).map(|(_, signature)| *signature);
+        to.push(&SealedEntry { ground: sealed.ground, nonce: sealed.nonce, sealed: hash }, signature);
+    }
+    to.finish()
 }

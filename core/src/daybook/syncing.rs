@@ -3,16 +3,16 @@
 use super::Daybook;
 use super::error::Error;
 use super::state::value;
-use crate::crypto::DeviceSecret;
+use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
-use crate::id::EntryId;
+use crate::id::{EntryId, KeyId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
 use crate::log::{Run, RunBuilder};
 use crate::record::EntryRef;
 use crate::roster::GrantPath;
 use crate::store::{EntryKey, Store};
 use crate::sync::{
-    Credentials, Limits, LogHeads, OutRun, Outcome, Piece, Session, Shelf, Side, Standing, Trouble, Want,
+    Credentials, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Session, Shelf, Side, Standing, Trouble, Want,
 };
 
 /// Name of the local value that holds the grant path as it was given.
@@ -233,6 +233,20 @@ impl Shelf for Daybook {
             }
         }
         Ok(wants)
+    }
+
+    fn lacks_keys(&mut self, most: usize) -> Result<Vec<KeyId>, Trouble> {
+        self.refresh()?;
+        Ok(super::enrolment::lacking(&self.state, most))
+    }
+
+    fn wrap_keys(&mut self, peer: &Peer, keys: &[KeyId]) -> Result<Vec<ParcelGroup>, Trouble> {
+        Ok(self.write(|writer| super::enrolment::wrap_keys(writer, peer, keys))?)
+    }
+
+    fn take_parcels(&mut self, groups: &[ParcelGroup]) -> Result<(), Trouble> {
+        self.write(|writer| super::enrolment::take_parcels(writer, groups))?;
+        Ok(self.post_all()?)
     }
 
     fn bulk(&mut self, on: bool) -> Result<(), Trouble> {

@@ -86,6 +86,8 @@ impl Session {
                 Ok(())
             }
             Frame::Want(want) => self.want_came(want, book),
+            Frame::Keys(keys) => self.keys_came(&keys, book),
+            Frame::Parcels(groups) => self.parcels_came(&groups, book),
             Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
             Frame::Bye(code) => Err(ended_by_peer(code)),
         }
@@ -134,7 +136,8 @@ impl Session {
         }
         self.intake.new += new;
         self.intake.settled += runs.len() as u64;
-        self.intake.unposted |= new > 0;
+        // Entries that were known may have brought their bodies.
+        self.intake.unposted = true;
         let limits = self.limits;
         if let Some(credit) = &mut self.credit {
             credit.earn(&limits, new.saturating_mul(8));
@@ -154,6 +157,9 @@ impl Session {
         }
         if control && new > 0 {
             self.stand(book)?;
+            if live {
+                self.ask_keys(book)?;
+            }
         }
         if live && gap { self.begin_round(book) } else { Ok(()) }
     }

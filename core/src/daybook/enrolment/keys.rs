@@ -1,15 +1,17 @@
 //! Keys of epochs: to whom they are given, new epochs, and what the keys held here open.
 
 use crate::crypto::{
-    DevicePublic, EpochSecret, KeySpace, ParcelSecret, ReadingKey, make_parcels, open_history, open_parcel,
-    seal_history,
+    DevicePublic, EpochSecret, KeySpace, ParcelGroup, ParcelSecret, ReadingKey, make_parcels, open_history,
+    open_parcel, seal_history,
 };
 use crate::daybook::error::Error;
 use crate::daybook::state::State;
+use crate::daybook::transfer::rejudge;
 use crate::daybook::writing::Writer;
 use crate::id::{CompartmentId, EntryId, KeyId};
 use crate::roster::{Control, Epoch, Grant, Rights, Roster};
 use crate::store::{Secrets, Store, StoredSecret};
+use crate::sync::Peer;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 
@@ -198,4 +200,61 @@ fn put(
 ) -> Result<bool, Error> {
     Store::put_secret(tx, key, compartment, secret)?;
     Ok(state.ring.keys.insert(key, secret.reading_key()).is_none())
+}
+
+/// Keys of epochs that this device's grant gives and that are not held here, at most `most`.
+pub(in crate::daybook) fn lacking(state: &State, most: usize) -> Vec<KeyId> {
+    let roster = &state.ring.roster;
+    let root = state.founding.is_root(&state.device_id);
+    let Some(held) = roster.holder(&state.grant, state.device_id) else { return Vec::new() };
+    let given = held.grant.as_ref().map(|grant| entitled(roster, grant)).unwrap_or_default();
+    let keys = given.iter().flat_map(|compartment| roster.current_epochs(*compartment).map(|(_, epoch)| epoch.key));
+    let all = roster.compartments().keys().filter(|_| root);
+    let roots = all.flat_map(|compartment| roster.current_epochs(*compartment).map(|(_, epoch)| epoch.key));
+    keys.chain(roots).filter(|key| !state.ring.keys.contains_key(key)).take(most).collect()
+}
+
+/// Wraps keys for a peer: those of epochs that count here, of compartments that its grant gives keys of. With
+/// history it is given the epoch's secret, without the reading key of a current epoch only.
+pub(in crate::daybook) fn wrap_keys(
+    writer: &mut Writer<'_>,
+    peer: &Peer,
+    keys: &[KeyId],
+) -> Result<Vec<ParcelGroup>, Error> {
+    let roster = &writer.state.ring.roster;
+    let Some(peer_holds) = roster.holder(&peer.grant, peer.device) else { return Ok(Vec::new()) };
+    let (given, history) = match &peer_holds.grant {
+        Some(grant) => (entitled(roster, grant), grant.history),
+        None => (roster.compartments().keys().copied().collect(), true),
+    };
+    let here = held(writer.tx)?;
+    let mut groups = Vec::new();
+    for key in keys {
+        let epoch = roster.epochs().iter().find(|(_, epoch)| epoch.key == *key);
+        let Some((id, epoch)) = epoch.filter(|(_, epoch)| given.contains(&epoch.compartment)) else { continue };
+        let current = roster.current_epochs(epoch.compartment).any(|(now, _)| now == id);
+        let secret = match here.get(key) {
+            Some(StoredSecret::History(secret)) if history => ParcelSecret::History(secret.clone()),
+            Some(secret) if current => ParcelSecret::Reading(secret.reading_key()),
+            Some(_) | None => continue,
+        };
+        let space = KeySpace { incident: writer.state.ring.incident, compartment: epoch.compartment };
+        let group = make_parcels(&space, &secret, &[peer.public], writer.host);
+        groups.push(group.map_err(|_| Error::Bug("a parcel cannot be made for a checked key"))?);
+    }
+    Ok(groups)
+}
+
+/// Keeps parcels, opens what they open, and judges anew what could not be read.
+pub(in crate::daybook) fn take_parcels(writer: &mut Writer<'_>, groups: &[ParcelGroup]) -> Result<(), Error> {
+    for group in groups {
+        if writer.state.ring.roster.compartment_of_key(&group.key_id).is_some() {
+            Store::put_parcels(writer.tx, group)?;
+        }
+    }
+    if open_keys(writer.tx, writer.state)? {
+        writer.state.refold();
+        rejudge(writer.tx, writer.state, None)?;
+    }
+    Ok(())
 }

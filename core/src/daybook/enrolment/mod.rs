@@ -26,6 +26,6 @@ pub use accept::Offer;
 pub use code::{Characters, CodeKind};
 pub use error::EnrolmentError;
 pub use grant::Terms;
-pub(super) use keys::open_keys;
+pub(super) use keys::{lacking, open_keys, take_parcels, wrap_keys};
 pub use reply::EnrolmentReply;
 pub use request::EnrolmentRequest;

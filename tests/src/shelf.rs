@@ -70,7 +70,7 @@ impl MemoryShelf {
 
     /// All heads by log, for comparisons.
     #[must_use]
-    pub fn heads(&self) -> BTreeMap<LogId, BTreeSet<(u64, EntryId)>> {
+    pub fn all_heads(&self) -> BTreeMap<LogId, BTreeSet<(u64, EntryId)>> {
         self.logs
             .iter()
             .map(|log| (log.log, log.branches.iter().map(|branch| (branch.tip_seq, branch.tip_id)).collect()))
@@ -177,6 +177,10 @@ impl Shelf for MemoryShelf {
             branches: log.branches.clone(),
         };
         Ok(self.logs.iter().enumerate().map(heads).collect())
+    }
+
+    fn heads(&mut self, log: &LogId) -> Result<Option<LogHeads>, Trouble> {
+        Ok(self.frontier()?.into_iter().find(|heads| heads.log == *log))
     }
 
     fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble> {

@@ -28,7 +28,14 @@ fn written(entries: usize) -> (World, MemoryShelf, MemoryShelf) {
 
 /// Cuts a session after so many bytes, meets again, and checks what is there. Returns how many entries came
 /// before the cut.
-fn cut_and_meet_again(world: &World, from: &MemoryShelf, to: &MemoryShelf, after: u64, called: bool) -> u64 {
+fn cut_and_meet_again(
+    world: &World,
+    from: &MemoryShelf,
+    to: &MemoryShelf,
+    after: u64,
+    called: bool,
+    cost: (u64, u64),
+) -> u64 {
     let (mut one, mut two) = (from.clone(), to.clone());
     let (caller, other) = if called { (Some(1), Some(0)) } else { (Some(0), Some(1)) };
     let before = two.entries();
@@ -48,17 +55,23 @@ fn cut_and_meet_again(world: &World, from: &MemoryShelf, to: &MemoryShelf, after
     });
     let came = two.entries() - before;
     assert!(acknowledged.unwrap_or(0) <= came, "only what is durable is acknowledged");
-    assert_eq!(one.heads(), from.heads(), "the sender is as it was");
+    assert_eq!(one.all_heads(), from.all_heads(), "the sender is as it was");
     if came > 0 {
-        let highest = two.heads().values().flatten().map(|(seq, _)| *seq).max().unwrap_or(0);
+        let highest = two.all_heads().values().flatten().map(|(seq, _)| *seq).max().unwrap_or(0);
         assert!(highest >= came, "what came is a piece of the log from its start");
     }
     let again = meet(&mut one, &mut two, u64::MAX);
     assert!(again.in_sync(0) && again.in_sync(1), "cut after {after}: {:?}", again.events);
-    assert_eq!((one.heads(), one.ids()), (two.heads(), two.ids()), "cut after {after}");
+    assert_eq!((one.all_heads(), one.ids()), (two.all_heads(), two.ids()), "cut after {after}");
     assert_eq!((one.again, two.again), (0, 0), "cut after {after}: nothing comes twice");
+    let moved: u64 = cut.moved.iter().chain(&again.moved).sum();
+    let once = cost.0 + cost.1;
+    assert!(moved <= once + RUN, "cut after {after}: {moved} bytes instead of {once}");
     came
 }
+
+/// Bytes of a run of 64 entries, or of what is told of a log that lies before it.
+const RUN: u64 = 64 * 400;
 
 /// Does the work of all places, a share on each core, and gives the results in their order.
 fn on_all_cores(places: &[u64], work: impl Fn(&u64) -> u64 + Sync) -> Vec<u64> {
@@ -82,8 +95,9 @@ fn bytes_of(world: &World, from: &MemoryShelf, to: &MemoryShelf) -> u64 {
 fn every_byte_of_a_session_of_40_entries() {
     let (world, one, two) = written(40);
     let bytes = bytes_of(&world, &one, &two);
+    let cost = (bytes, bytes_of(&world, &one, &one));
     let places: Vec<u64> = (0..=bytes).collect();
-    let counts = on_all_cores(&places, |after| cut_and_meet_again(&world, &one, &two, *after, false));
+    let counts = on_all_cores(&places, |after| cut_and_meet_again(&world, &one, &two, *after, false, cost));
     assert_eq!((counts.first(), counts.last()), (Some(&0), Some(&40)));
 }
 
@@ -91,9 +105,10 @@ fn every_byte_of_a_session_of_40_entries() {
 fn a_thousand_places_of_a_session_of_5000_entries() {
     let (world, one, two) = written(5_000);
     let bytes = bytes_of(&world, &one, &two);
+    let cost = (bytes, bytes_of(&world, &one, &one));
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let places: Vec<u64> = (0..1_000).map(|_| rng.random_range(0..bytes)).collect();
-    let counts = on_all_cores(&places, |after| cut_and_meet_again(&world, &one, &two, *after, after % 2 == 0));
+    let counts = on_all_cores(&places, |after| cut_and_meet_again(&world, &one, &two, *after, after % 2 == 0, cost));
     let between = counts.iter().filter(|came| **came > 0 && **came < 5_000).count();
     assert!(between > 900, "{between}");
 }

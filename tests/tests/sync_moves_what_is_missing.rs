@@ -4,7 +4,7 @@
 use daybook_core::crypto::HANDSHAKE_BYTES;
 use daybook_core::id::{Incarnation, Lane};
 use daybook_core::roster::{CompartmentKind, Role};
-use daybook_core::sync::Event;
+use daybook_core::sync::{Event, Session};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
 use daybook_tests::shelf::MemoryShelf;
@@ -36,7 +36,7 @@ fn meet(world: &World, [one, two]: &mut [MemoryShelf; 2]) -> Link {
 
 fn agree(link: &Link, [one, two]: &[MemoryShelf; 2]) {
     assert!(link.in_sync(0) && link.in_sync(1), "{:?}", link.events);
-    assert_eq!((one.heads(), one.ids()), (two.heads(), two.ids()));
+    assert_eq!((one.all_heads(), one.ids()), (two.all_heads(), two.ids()));
 }
 
 #[test]
@@ -128,8 +128,14 @@ fn a_ninth_branch_is_declined_by_name_and_all_else_goes_on() {
         events.filter(|event| matches!(event, Event::Declined { code, .. } if code == "E-010")).count()
     };
     assert_eq!((declined(0), declined(1)), (1, 1));
-    assert!(both.iter().all(|shelf| shelf.heads().values().any(|heads| heads.len() == 8)));
-    assert!(both.iter().all(|shelf| shelf.heads().len() == 3));
+    assert!(both.iter().all(|shelf| shelf.all_heads().values().any(|heads| heads.len() == 8)));
+    assert!(both.iter().all(|shelf| shelf.all_heads().len() == 3));
+}
+
+#[test]
+fn a_session_may_be_driven_from_any_thread() {
+    const fn is_send<T: Send>() {}
+    const { is_send::<Session>() }
 }
 
 #[test]
@@ -180,9 +186,9 @@ fn the_largest_entries_travel_in_pieces_and_are_whole() {
 fn two_that_send_much_at_once_never_wait_for_each_other() {
     let mut world = World::new(1, 2, Role::Clinician);
     let mut both = shelves(&world);
-    for author in 0..2 {
+    for (author, shelf) in both.iter_mut().enumerate() {
         write(&mut world, author, Lane::Safety, 130, 60_000);
-        both[author].fill(&runs_of(&world, author));
+        shelf.fill(&runs_of(&world, author));
     }
     // A stream that holds little: nothing is sent while as much is on its way.
     let mut link = Link::of(&world, Some(0), Some(1), 1);
@@ -230,14 +236,14 @@ fn what_is_written_while_two_books_are_joined_goes_through_a_third() {
         one.fill(&runs_of(&world, 0));
         left.ends[0].notice(left.now_ms, &mut one);
         left.settle([&mut one, &mut two]);
-        assert_eq!(one.heads(), two.heads());
+        assert_eq!(one.all_heads(), two.all_heads());
         // The book in the middle has news for its other session, and nothing to send back.
         let back = left.moved[1];
         left.ends[1].notice(left.now_ms, &mut two);
         right.ends[1].notice(right.now_ms, &mut two);
         left.settle([&mut one, &mut two]);
         right.settle([&mut three, &mut two]);
-        assert_eq!((left.moved[1], three.heads()), (back, one.heads()));
+        assert_eq!((left.moved[1], three.all_heads()), (back, one.all_heads()));
     }
     assert_eq!((one.again, two.again, three.again), (0, 0, 0));
     assert!(left.ends.iter().chain(&right.ends).all(|end| end.is_live()));
@@ -270,6 +276,6 @@ fn a_log_that_came_out_of_step_while_live_is_put_right_by_a_round() {
     one.fill(&runs_of(&world, 0));
     link.ends[0].notice(0, &mut one);
     link.settle([&mut one, &mut lost]);
-    assert_eq!(one.heads(), lost.heads());
+    assert_eq!(one.all_heads(), lost.all_heads());
     assert!(link.ends.iter().all(|end| end.is_live()));
 }

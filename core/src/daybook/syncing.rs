@@ -5,7 +5,7 @@ use super::error::Error;
 use super::state::value;
 use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
-use crate::id::{EntryId, KeyId};
+use crate::id::{EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
 use crate::log::{Run, RunBuilder};
 use crate::record::EntryRef;
@@ -147,6 +147,13 @@ impl From<crate::store::StoreError> for Trouble {
     }
 }
 
+impl From<crate::store::LogTips> for LogHeads {
+    fn from(tips: crate::store::LogTips) -> Self {
+        let crate::store::LogTips { number, log, compartment, lane, branches } = tips;
+        Self { log, number, compartment, lane, branches }
+    }
+}
+
 impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
@@ -167,15 +174,11 @@ impl Shelf for Daybook {
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {
-        let tips = Store::frontier(self.store.read()?)?;
-        let heads = |tips: crate::store::LogTips| LogHeads {
-            log: tips.log,
-            number: tips.number,
-            compartment: tips.compartment,
-            lane: tips.lane,
-            branches: tips.branches,
-        };
-        Ok(tips.into_iter().map(heads).collect())
+        Ok(Store::frontier(self.store.read()?)?.into_iter().map(LogHeads::from).collect())
+    }
+
+    fn heads(&mut self, log: &LogId) -> Result<Option<LogHeads>, Trouble> {
+        Ok(Store::tips_of(self.store.read()?, log)?.map(LogHeads::from))
     }
 
     fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble> {

@@ -6,10 +6,10 @@ use super::{Store, StoreError, Verdict};
 use crate::crypto::{Nonce, Signature};
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CompartmentId, EntryId, KeyId, Lane, LogId};
-use crate::limits::{ENTRIES_PER_RUN_MAX, SIGNED_EVERY};
+use crate::limits::{ENTRIES_PER_RUN_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::{LogName, RunBuilder};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, Rows};
 
 /// A log with its branches, without the keys of its author.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,8 +39,7 @@ pub struct PieceRun {
 
 const FRONTIER: &str =
     "SELECT log.id, log.log, compartment.compartment, lane, branch, parent, fork_seq, tip_seq, tip_id
-  FROM branch JOIN log ON log.id = branch.log JOIN compartment ON compartment.id = log.compartment
-  ORDER BY branch.log, branch";
+  FROM branch JOIN log ON log.id = branch.log JOIN compartment ON compartment.id = log.compartment";
 
 const PIECE: &str = "SELECT entry.id, entry.entry, granted, hint, key, nonce, body, erased, signature
   FROM entry JOIN ground ON ground.id = entry.ground LEFT JOIN head ON head.entry = entry.id
@@ -52,30 +51,17 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
     pub fn frontier(connection: &Connection) -> Result<Vec<LogTips>, StoreError> {
-        let mut statement = connection.prepare_cached(FRONTIER)?;
-        let mut rows = statement.query([])?;
-        let mut logs: Vec<LogTips> = Vec::new();
-        while let Some(row) = rows.next()? {
-            let number = row.get(0)?;
-            let branch = BranchOf {
-                branch: row.get(4)?,
-                parent: row.get(5)?,
-                fork_seq: row.get::<_, i64>(6)?.cast_unsigned(),
-                tip_seq: row.get::<_, i64>(7)?.cast_unsigned(),
-                tip_id: EntryId::new(row.get(8)?),
-            };
-            match logs.last_mut().filter(|log| log.number == number) {
-                Some(log) => log.branches.push(branch),
-                None => logs.push(LogTips {
-                    number,
-                    log: LogId::new(row.get(1)?),
-                    compartment: CompartmentId::new(row.get(2)?),
-                    lane: Lane::from_number(row.get(3)?).ok_or(StoreError::Damaged("a lane".into()))?,
-                    branches: vec![branch],
-                }),
-            }
-        }
-        Ok(logs)
+        let mut statement = connection.prepare_cached(&format!("{FRONTIER} ORDER BY branch.log, branch"))?;
+        tips(statement.query([])?)
+    }
+
+    /// One log with its branches, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn tips_of(connection: &Connection, log: &LogId) -> Result<Option<LogTips>, StoreError> {
+        let mut statement = connection.prepare_cached(&format!("{FRONTIER} WHERE log.log = ?1 ORDER BY branch"))?;
+        Ok(tips(statement.query([log.as_bytes()])?)?.pop())
     }
 
     /// The branch row that holds the entry whose id begins with `id` at a place of a log.
@@ -118,7 +104,7 @@ impl Store {
     ) -> Result<Vec<PieceRun>, StoreError> {
         let mut statement = connection.prepare_cached(PIECE)?;
         // A signature stands at every multiple of 64 and at the tip.
-        let end = to.next_multiple_of(SIGNED_EVERY);
+        let end = to.next_multiple_of(SIGNED_EVERY).min(SEQ_MAX);
         let range = (EntryKey::new(number, from, 0), EntryKey::new(number, end, 7), branch);
         let mut rows = statement.query(range)?;
         let mut runs: Vec<PieceRun> = Vec::new();
@@ -167,6 +153,32 @@ impl Store {
         })?;
         rows.map(|row| row.map(|(key, id)| (key, EntryId::new(id))).map_err(StoreError::from)).collect()
     }
+}
+
+/// The logs of rows of [`FRONTIER`].
+fn tips(mut rows: Rows<'_>) -> Result<Vec<LogTips>, StoreError> {
+    let mut logs: Vec<LogTips> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let number = row.get(0)?;
+        let branch = BranchOf {
+            branch: row.get(4)?,
+            parent: row.get(5)?,
+            fork_seq: row.get::<_, i64>(6)?.cast_unsigned(),
+            tip_seq: row.get::<_, i64>(7)?.cast_unsigned(),
+            tip_id: EntryId::new(row.get(8)?),
+        };
+        match logs.last_mut().filter(|log| log.number == number) {
+            Some(log) => log.branches.push(branch),
+            None => logs.push(LogTips {
+                number,
+                log: LogId::new(row.get(1)?),
+                compartment: CompartmentId::new(row.get(2)?),
+                lane: Lane::from_number(row.get(3)?).ok_or(StoreError::Damaged("a lane".into()))?,
+                branches: vec![branch],
+            }),
+        }
+    }
+    Ok(logs)
 }
 
 fn builder_is_full(run: Option<&RunBuilder>) -> bool {

@@ -7,7 +7,6 @@
 //! ```
 
 use super::frame::{Frame, Heads};
-use super::intake::RunHead;
 use super::limits::{FRAME_BYTES_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
 use super::plan;
 use super::reason::{Reason, SessionRule};
@@ -383,8 +382,22 @@ impl Session {
 
     /// Sends what the book holds and the other side does not, as far as this session knows.
     pub(super) fn push_news(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let logs = book.frontier()?;
+        self.push(logs, book)
+    }
+
+    /// As [`Session::push_news`], of some logs.
+    pub(super) fn push_news_of(&mut self, logs: &BTreeSet<LogId>, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let mut held = Vec::new();
+        for log in logs {
+            held.extend(book.heads(log)?);
+        }
+        self.push(held, book)
+    }
+
+    fn push(&mut self, logs: Vec<LogHeads>, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut pieces = Vec::new();
-        for log in book.frontier()? {
+        for log in logs {
             let heads = heads_of(&log);
             let before = self.shared.get(&log.number);
             if before == Some(&heads) || !self.takes(&log) {
@@ -399,11 +412,10 @@ impl Session {
         Ok(())
     }
 
-    /// Notes that the other side holds what it just sent.
-    pub(super) fn share(&mut self, heads: &[RunHead], book: &mut dyn Shelf) -> Result<(), Reason> {
-        let logs: BTreeSet<LogId> = heads.iter().map(|head| head.log).collect();
-        for log in book.frontier()? {
-            if logs.contains(&log.log) {
+    /// Notes that the other side holds of some logs what the book now holds.
+    pub(super) fn share(&mut self, logs: &BTreeSet<LogId>, book: &mut dyn Shelf) -> Result<(), Reason> {
+        for log in logs {
+            if let Some(log) = book.heads(log)? {
                 self.shared.insert(log.number, heads_of(&log));
             }
         }
@@ -415,7 +427,7 @@ impl Session {
         if self.wants_heard > self.limits.wants {
             return Err(SessionRule::TooMuch.into());
         }
-        let Some(log) = book.frontier()?.into_iter().find(|log| log.log == want.log) else { return Ok(()) };
+        let Some(log) = book.heads(&want.log)? else { return Ok(()) };
         let clip = |branch: &crate::store::BranchOf| {
             let (from, to) = (want.from.max(branch.fork_seq + 1), want.to.min(branch.tip_seq));
             (from <= to).then_some(Piece { log: log.number, branch: branch.branch, from, to })

@@ -102,6 +102,12 @@ pub trait Shelf {
     /// [`Trouble`].
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble>;
 
+    /// One log with its branches, if it is here.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn heads(&mut self, log: &LogId) -> Result<Option<LogHeads>, Trouble>;
+
     /// The branch of a log that holds the entry whose id begins with `id` at a place.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::shelf::{Outcome, Shelf};
 use super::trie::TrieKey;
 use super::wire::{Came, Opened};
 use crate::id::LogId;
+use std::collections::BTreeSet;
 
 impl Session {
     // What comes.
@@ -114,10 +115,12 @@ impl Session {
             return Ok(());
         }
         let live = matches!(self.stage, Stage::Live);
-        if live {
-            self.push_news(book)?;
-        }
         let (runs, heads) = self.intake.drain();
+        let logs: BTreeSet<LogId> = heads.iter().map(|head| head.log).collect();
+        if live {
+            // What this side has of these logs and did not push yet is not taken for what came.
+            self.push_news_of(&logs, book)?;
+        }
         let outcomes = book.take(&runs)?;
         let (mut refused, mut control, mut gap, mut new) = (None, false, false, 0);
         for (outcome, head) in outcomes.into_iter().zip(&heads) {
@@ -146,7 +149,7 @@ impl Session {
             self.post(book)?;
         }
         if live {
-            self.share(&heads, book)?;
+            self.share(&logs, book)?;
         }
         if let Some(error) = refused {
             return Err(error.into());

@@ -64,6 +64,30 @@ impl Attacker {
         Self { channel, heard: Vec::new(), now_ms: 0 }
     }
 
+    /// Is called by a session, and shows a path.
+    pub fn answer(
+        world: &World,
+        device: &DeviceSecret,
+        path: &[u8],
+        session: &mut Session,
+        book: &mut dyn Shelf,
+    ) -> Self {
+        let first = session.transmit(usize::MAX, 0, book);
+        let (hello, message) = first.split_at(48);
+        let prologue = [b"daybook 1 session", &world.incident.as_bytes()[..], hello].concat();
+        let host = &mut SeededHost::new(98);
+        let mut shaking = Handshake::new(false, &device.noise, &world.admission, &prologue, host).expect("a handshake");
+        shaking.read(message).expect("a message");
+        session.receive(&shaking.write().expect("an answer"), 0, book);
+        let sent = session.transmit(usize::MAX, 0, book);
+        let (last, frames) = sent.split_at(HANDSHAKE_BYTES[2]);
+        shaking.read(last).expect("a message");
+        let (channel, ..) = shaking.finish().expect("a channel");
+        let mut attacker = Self { channel, heard: frames.to_vec(), now_ms: 0 };
+        attacker.say(kind::PATH, path, session, book);
+        attacker
+    }
+
     /// As [`Attacker::call`], and shows a path.
     pub fn introduced(
         world: &World,

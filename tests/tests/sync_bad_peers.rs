@@ -255,3 +255,67 @@ fn a_full_disk_ends_the_session_and_nothing_is_acknowledged() {
     assert!(!link.events[0].iter().any(|event| matches!(event, Event::Progress { .. })));
     assert_eq!(link.reason(0), Some(&Reason::ClosedByPeer));
 }
+
+/// As [`member`], but the session called, and has asked for the node of everything.
+fn asked(world: &World, session: &mut Session, book: &mut MemoryShelf) -> Attacker {
+    let mut attacker = Attacker::answer(world, &world.authors[1].device, &world.path(Some(1)), session, book);
+    attacker.say(kind::ROOTS, &[1; 32], session, book);
+    let frames = attacker.hear(session, book);
+    let kinds: Vec<u8> = frames.iter().map(|(kind, _)| *kind).collect();
+    assert_eq!(kinds, [kind::PATH, kind::ROOTS, kind::ASK]);
+    assert!(known(session));
+    attacker
+}
+
+#[test]
+fn answers_without_end_or_without_question_are_left() {
+    let mut world = World::new(1, 2, Role::Clinician);
+    let (mut book, _) = called(&mut world);
+    // Children that differ for ever, down to where no digits are left, and then without end.
+    let mut one = session(Side::Caller, world.credentials(None), 1);
+    let mut attacker = asked(&world, &mut one, &mut book);
+    let (mut nodes, mut answers) = (vec![vec![0; 9]], 0);
+    while let (false, Some(node)) = (one.is_ended(), nodes.pop()) {
+        attacker.say(kind::CHILDREN, &[&node[..], &[answers as u8; 128]].concat(), &mut one, &mut book);
+        answers += 1;
+        for (number, ask) in attacker.hear(&mut one, &mut book) {
+            if number == kind::ASK {
+                nodes.extend(ask.chunks(9).map(<[u8]>::to_vec));
+            }
+        }
+    }
+    assert!(answers < 20_000, "{answers}");
+    let reason = ended(&mut one).unwrap();
+    assert!(matches!(reason, Reason::Rule(SessionRule::Spent | SessionRule::Frame)), "{reason}");
+    // A leaf that nobody asked for, and heads of logs that were no question.
+    let mut one = session(Side::Caller, world.credentials(None), 1);
+    let mut attacker = asked(&world, &mut one, &mut book);
+    attacker.say(kind::LEAF, &[&[1, 0x10][..], &[0; 7]].concat(), &mut one, &mut book);
+    assert_eq!(ended(&mut one), Some(Reason::Rule(SessionRule::Turn)));
+    let mut one = session(Side::Caller, world.credentials(None), 1);
+    let mut attacker = asked(&world, &mut one, &mut book);
+    attacker.say(kind::LEAF, &[0; 9], &mut one, &mut book);
+    let frames = attacker.hear(&mut one, &mut book);
+    assert!(matches!(&frames[..], [(kind::HEADS, heads)] if heads[0] == 1));
+    attacker.say(kind::HEADS, &[&[1][..], &[0xee; 8], &[0]].concat(), &mut one, &mut book);
+    assert_eq!(ended(&mut one), Some(Reason::Rule(SessionRule::Turn)));
+    // A peer that says it holds nothing is sent everything, and no more than the window before it says thanks.
+    let mut world = World::new(4, 2, Role::Clinician);
+    for _ in 0..200 {
+        world.write(0, CompartmentKind::Clinical, Lane::Routine, &[vec![0; 60_000]], World::start_ms());
+    }
+    book = MemoryShelf::new(world.incident);
+    book.fill(&world.control_runs());
+    book.fill(&world.authors[0].logs.values().flat_map(|log| log.runs(64)).collect::<Vec<_>>());
+    let mut one = session(Side::Caller, world.credentials(None), 1);
+    let mut attacker = Attacker::answer(&world, &world.authors[1].device, &world.path(Some(1)), &mut one, &mut book);
+    let roots = attacker.hear(&mut one, &mut book).pop().unwrap().1;
+    attacker.say(kind::ROOTS, &[&roots[..16], &[1; 16]].concat(), &mut one, &mut book);
+    attacker.say(kind::LEAF, &[0; 9], &mut one, &mut book);
+    let heads = attacker.hear(&mut one, &mut book).pop().unwrap().1;
+    // One head each, without rungs: 8, 1 and 37 bytes.
+    let none: Vec<u8> = heads[1..].chunks(46).flat_map(|log| [&log[..8], &[0]].concat()).collect();
+    attacker.say(kind::HEADS, &[&[1], &none[..]].concat(), &mut one, &mut book);
+    let sent: usize = attacker.hear(&mut one, &mut book).iter().map(|(_, payload)| payload.len()).sum();
+    assert!((4 << 20..9 << 20).contains(&sent), "{sent}");
+}

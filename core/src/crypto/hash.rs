@@ -49,7 +49,6 @@ labels! {
     Finding = "finding", "Finding id.";
     Admission = "admission", "Admission secret, from the recovery seed.";
     Hello = "hello", "Keyed hash that opens a connection.";
-    Frontier = "frontier", "Hash of all heads that a device holds.";
     Trie = "trie", "Short hashes of the sync trie.";
     Flood = "flood", "Hash that orders flood proofs.";
     RevokeList = "revoke list", "Hash of the list of a revoke in parts.";
@@ -62,9 +61,10 @@ labels! {
     GrantRequest = "grant request", "Hash of a newcomer's request.";
     Reply = "reply", "Key that seals the reply to a newcomer.";
     Comparison = "comparison", "What two people compare over request and reply.";
-    Code = "code", "Check of a piece of an enrolment code.";
     KeyFile = "key file", "Checksum of the `keys` file.";
     Fingerprint = "fingerprint", "What a secret shows of itself in logs.";
+    Frontier = "frontier", "Hash of all heads that a device holds.";
+    Code = "code", "Check of a piece of an enrolment code.";
 }
 
 /// The hash of each context string: computed once, which halves the cost of a short hash.

@@ -228,8 +228,8 @@ def founding(data):
     return incident
 
 
-def run(data, incident, logs):
-    """Section 4.4: checks a run and adds its entries to `logs`: log id -> {place: {entry id: backlink}}."""
+def run(data, incident, logs, leading):
+    """Section 4.4; a `leading` run of control may be known alone (section 11). Checks a run and adds its entries to `logs`: log id -> {place: {entry id: backlink}}."""
     of = Bytes(data, "a run")
     keys, incarnation, compartment, lane = of.take(96), of.take(16), of.take(32), of.take(1)
     first, backlink, count = of.number(8), of.take(32), of.number(4)
@@ -240,7 +240,8 @@ def run(data, incident, logs):
     log = h("log", incident + device_id(keys) + incarnation + compartment + lane)
     here = logs.setdefault(log, {})
     before = (backlink == ZEROS) if first == 1 else backlink in here.get(first - 1, {})
-    need(before, f"log {log.hex()}: the entry before place {first} is not in the file")
+    alone = leading and control and first > 1
+    need(before or alone, f"log {log.hex()}: the entry before place {first} is not in the file")
     ground, ids = None, []
     for place in range(first, first + count):
         entry, backlink, ground = carried(of, log, place, backlink, ground, control)
@@ -292,6 +293,7 @@ def export(data):
     length = of.number(4)
     need(length <= 262144, "the founding statement is too long")
     incident, logs, entries = founding(of.take(length)), {}, 0
+    leading = True
     while True:
         so_far, kind, length = of.at, of.number(1), of.number(4)
         need(length <= 8388608, "a frame is too long")
@@ -301,7 +303,8 @@ def export(data):
             of.end()
             return incident, logs, entries
         need(kind == 1, f"a frame is of the unknown kind {kind}")
-        entries += run(payload, incident, logs)
+        leading = leading and int.from_bytes(payload[145:153], "little") > 1
+        entries += run(payload, incident, logs, leading)
 
 
 def main(arguments):

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    allergy, backup, completions, condition, correct, desk, digest, dispense, export, findings, immunization, import,
-    ingest, init, log, note, observe, passphrase, patient, rebuild, restore, status, stock, verify,
+    allergy, backup, completions, condition, correct, desk, digest, dispense, enrol, export, findings, immunization,
+    import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, serve, status, stock, sync,
+    verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -45,6 +46,13 @@ pub struct Global {
 pub enum Command {
     /// Begin an incident: make this computer's book and the recovery seed
     Init(init::Init),
+    /// Admit a newcomer: request, grant and accept, by code or QR, without any network
+    #[command(subcommand)]
+    Enrol(enrol::Enrol),
+    /// Let other devices of the incident sync with this book
+    Serve(serve::Serve),
+    /// Sync once with another device of the incident
+    Sync(sync::Sync),
     /// What this book holds
     Status(status::Status),
     /// Register, find, show and change patients

@@ -71,6 +71,16 @@ impl Output {
         stdout.flush()
     }
 
+    /// Prints a line for people.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn print_line(line: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{line}")?;
+        stdout.flush()
+    }
+
     /// Prints a reply.
     ///
     /// # Errors

@@ -194,3 +194,21 @@ fn lines_at_the_desk_through_a_pipe() {
     compare("answers/desk", &desk.run_with(&["desk"], lines, |_| {}));
     compare("answers/desk_json", &desk.run_with(&["--json", "desk"], "next\nlock\n", |_| {}));
 }
+
+#[test]
+fn a_newcomer() {
+    let desk = Desk::founded();
+    let tablet = ["--book", "tablet"];
+    let request = [&tablet[..], &["enrol", "request", "--person", "Ebba Lindqvist"]].concat();
+    check(&desk, "enrol_request", &request);
+    let asked = desk.json(&request);
+    let (code, same) = (asked["code"].as_str().unwrap(), asked["characters"].as_str().unwrap());
+    let grant = ["enrol", "grant", code, "--role", "clinician", "--same", same, "--address", "10.0.0.7:7373"];
+    let granted = desk.run(&grant);
+    compare("answers/enrol_grant", &granted);
+    let pieces: Vec<&str> = granted.stdout.lines().filter(|line| line.len() > 60 && !line.contains(' ')).collect();
+    let both = granted.stdout.lines().last().unwrap().trim();
+    let accept = [&tablet[..], &["enrol", "accept"], &pieces, &["--code", both]].concat();
+    check(&desk, "enrol_accept", &accept);
+    check(&desk, "enrol_status", &["--book", "tablet", "status"]);
+}

@@ -227,3 +227,80 @@ fn fhir_that_does_not_fit() {
     fs::write(path("letter.ndjson"), b"Dear Sir or Madam\n").unwrap();
     check(&desk, "import_not_fhir", 7, &["import", "fhir", "letter.ndjson", "--source", "urn:ehr"]);
 }
+
+/// A request of a newcomer's folder, as its code and its characters.
+fn request(desk: &Desk, folder: &str) -> [String; 2] {
+    let answer = desk.json(&["--book", folder, "enrol", "request", "--person", "Ebba Lindqvist"]);
+    ["code", "characters"].map(|key| answer[key].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn requests_that_are_not_granted() {
+    let desk = Desk::founded();
+    let [code, same] = request(&desk, "tablet");
+    let grant = |more: &[&str], code: &str| -> Vec<String> {
+        let head = ["enrol", "grant", code, "--role", "clinician"];
+        head.iter().chain(more).map(ToString::to_string).collect()
+    };
+    let fails = |name: &str, exit: i32, more: &[&str], code: &str| {
+        let args = grant(more, code);
+        check(&desk, name, exit, &args.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let other = if &code[41..42] == "Z" { "Y" } else { "Z" };
+    let mistyped = [&code[..41], other, &code[42..]].concat();
+    fails("enrol_mistyped", 2, &["--same", &same], &mistyped);
+    fails("enrol_cut_off", 2, &["--same", &same], &code[..code.len() - 12]);
+    fails("enrol_no_code", 2, &["--same", &same], "see you at 8");
+    fails("enrol_differ", 3, &["--same", "7F3K-9QXM-2H8P"], &code);
+    fails("enrol_not_compared", 3, &[], &code);
+    check(&desk, "enrol_unknown_role", 2, &["enrol", "grant", &code, "--role", "doctor", "--same", &same]);
+    check(&desk, "enrol_no_role", 2, &["enrol", "grant", &code, "--same", &same]);
+    check_with(&desk, "enrol_grant_wrong_passphrase", 4, &["enrol", "grant", &code, "--role", "relay"], |c| {
+        c.env("DAYBOOK_PASSPHRASE", "guess");
+    });
+    desk.ok(&["enrol", "grant", &code, "--role", "clinician", "--same", &same]);
+    fails("enrol_granted_twice", 3, &["--same", &same], &code);
+    check(&desk, "enrol_request_in_a_book", 3, &["enrol", "request", "--person", "Ebba Lindqvist"]);
+    check(&desk, "enrol_request_of_another", 3, &["--book", "tablet", "enrol", "request", "--person", "Somebody"]);
+    check(&desk, "enrol_request_nobody", 2, &["--book", "new", "enrol", "request", "--person", " "]);
+    let long = "x".repeat(121);
+    check(&desk, "enrol_request_long", 2, &["--book", "new", "enrol", "request", "--person", &long]);
+}
+
+#[test]
+fn replies_that_are_not_accepted() {
+    let desk = Desk::founded();
+    let [code, same] = request(&desk, "tablet");
+    let granted = desk.json(&["enrol", "grant", &code, "--role", "dispenser", "--same", &same, "--out", "reply"]);
+    let both = granted["characters"].as_str().unwrap();
+    let accept = ["--book", "tablet", "enrol", "accept", "--file", "reply", "--code"];
+    let with = |characters| [&accept[..], &[characters]].concat();
+    check(&desk, "accept_differ", 3, &with("7F3K-9QXM-2H8P"));
+    check(&desk, "accept_differ_json", 3, &[&["--json"], &with("7F3K-9QXM-2H8P")[..]].concat());
+    check(&desk, "accept_not_compared", 3, &accept[..6]);
+    check_with(&desk, "accept_wrong_passphrase", 4, &with(both), |c| {
+        c.env("DAYBOOK_PASSPHRASE", "guess");
+    });
+    check(&desk, "accept_a_request", 2, &["--book", "tablet", "enrol", "accept", &code, "--code", both]);
+    let reply = fs::read_to_string(desk.path().join("reply")).unwrap();
+    fs::write(desk.path().join("piece"), reply.lines().next().unwrap()).unwrap();
+    check(&desk, "accept_pieces_missing", 2, &["--book", "tablet", "enrol", "accept", "--file", "piece"]);
+    fs::write(desk.path().join("cut"), &reply[..reply.len() - 40]).unwrap();
+    check(&desk, "accept_cut_off", 2, &["--book", "tablet", "enrol", "accept", "--file", "cut"]);
+    // The reply to a request of another device, as of another incident: it does not open here.
+    let elsewhere = Desk::founded();
+    let [other_code, other_same] = request(&desk, "phone");
+    let other = ["enrol", "grant", &other_code, "--role", "relay", "--same", &other_same, "--out", "reply"];
+    elsewhere.ok(&other);
+    fs::copy(elsewhere.path().join("reply"), desk.path().join("other")).unwrap();
+    check(&desk, "accept_other_incident", 3, &["--book", "tablet", "enrol", "accept", "--file", "other"]);
+    check(&desk, "accept_without_request", 5, &["--book", "new", "enrol", "accept", "--file", "reply"]);
+    desk.ok(&with(both));
+    check(&desk, "accept_twice", 3, &with(both));
+    // A dispenser may register and dispense at once, and may not admit others.
+    let [third, third_same] = request(&desk, "third");
+    let tablet = |args: &[&str]| desk.ok(&[&["--book", "tablet"], args].concat());
+    tablet(&["patient", "add", "--tag", "T-9"]);
+    let grant = ["--book", "tablet", "enrol", "grant", &third, "--role", "relay", "--same", &third_same];
+    check(&desk, "enrol_no_right", 4, &grant);
+}

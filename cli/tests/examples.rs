@@ -7,7 +7,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use common::{Desk, PASSPHRASE};
+use common::{Desk, PASSPHRASE, Server};
 use serde_json::Value;
 
 /// One example with the words of its command.
@@ -77,12 +77,21 @@ fn words(line: &str) -> Vec<String> {
 struct Written {
     entries: BTreeMap<String, Vec<String>>,
     finding: Option<String>,
+    /// Code and characters of the enrolment request, then of the reply.
+    enrolment: Vec<[String; 2]>,
+    /// Where the book is served.
+    address: String,
 }
 
 impl Written {
     fn note(&mut self, command: &str, answer: &Value) {
         if let Some(entry) = answer.pointer("/entries/0").and_then(Value::as_str) {
             self.entries.entry(command.to_owned()).or_default().push(entry.to_owned());
+        }
+        if command == "enrol request" || command == "enrol grant" {
+            let pieces = answer["code"].as_array().cloned().unwrap_or_else(|| vec![answer["code"].clone()]);
+            let code: Vec<&str> = pieces.iter().filter_map(Value::as_str).collect();
+            self.enrolment.push([code.join(" "), answer["characters"].as_str().unwrap().to_owned()]);
         }
         if command == "findings" && self.finding.is_none() {
             self.finding = answer.pointer("/findings/0/id").and_then(Value::as_str).map(|id| id[..8].to_owned());
@@ -106,8 +115,15 @@ impl Written {
             _ => "",
         };
         let mut line = example.line.clone();
+        for (place, [code, characters]) in self.enrolment.iter().enumerate() {
+            let [printed_code, printed_characters] = PRINTED[place];
+            line = line.replace(printed_code, code).replace(printed_characters, characters);
+        }
         if line.contains("7FK2Q-12") {
             line = line.replace("7FK2Q-12", self.of(from, example.command == "dispense reverse"));
+        }
+        if example.command == "sync" {
+            line = line.replace("10.0.0.7:7373", &self.address);
         }
         if line.contains("3fa94c01") {
             line = line.replace("3fa94c01", self.finding.as_deref().unwrap_or("none"));
@@ -126,6 +142,7 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     std::fs::write(desk.path().join("patients.ndjson"), PATIENTS).unwrap();
     let documented = Documented::read();
     let (mut written, mut answered, mut failed) = (Written::default(), BTreeSet::new(), Vec::new());
+    let mut served = None;
     for example in &found {
         let line = written.fill(example);
         let words = words(&line);
@@ -133,6 +150,13 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
         let pipes = example.command.starts_with("export") && !line.contains("--to") && !line.contains("export fhir");
         if !pipes {
             args.insert(0, "--json");
+        }
+        if example.command == "serve" {
+            // It runs on until the end; `sync` calls it meanwhile.
+            let running = Server::start(&desk, &args);
+            written.address.clone_from(&running.address);
+            served = Some(running);
+            continue;
         }
         let said = desk.run(&args);
         if said.code != 0 {
@@ -146,11 +170,14 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
                 .extend(documented.differences(&example.command, &answer).into_iter().map(|d| format!("{line}: {d}")));
         }
     }
+    let answer = served.expect("an example serves").stop();
+    failed.extend(documented.differences("serve", &answer).into_iter().map(|d| format!("serve: {d}")));
+    answered.insert("serve".to_owned());
     failed.extend(what_no_example_shows(&desk, &documented));
     assert!(failed.is_empty(), "{}", failed.join("\n\n"));
     let unseen: Vec<&String> = documented.types.keys().filter(|t| !documented.seen.borrow().contains(*t)).collect();
-    // A record shows no resolutions (findings do), and one device alone never waits for entries of another.
-    assert_eq!(unseen, ["Said: resolution", "Waiting"], "types in docs/cli.md that no answer showed");
+    // Nothing was declined, a record shows no resolutions (findings do), and nothing waits for entries of another.
+    assert_eq!(unseen, ["Declined", "Said: resolution", "Waiting"], "types in docs/cli.md that no answer showed");
     let listed: BTreeSet<String> = documented.commands.keys().cloned().collect();
     assert_eq!(listed, answered, "commands listed in docs/cli.md and commands that answered");
 }
@@ -282,6 +309,10 @@ impl Documented {
         said.extend(told);
     }
 }
+
+/// Code and characters that the help texts print: of a request, then of a reply.
+const PRINTED: [[&str; 2]; 2] =
+    [["0400-G401-5A2K-R9ZD-TX0M", "7F3K-9QXM-2H8P"], ["0810-4401-9D4K-T0ZM-XX2A", "2C9R-TX0M-88HD"]];
 
 /// What `import fhir` takes in.
 const PATIENTS: &str = r#"{"resourceType":"Patient","id":"a1","name":[{"family":"Lindqvist","given":["Ebba"]}],"gender":"female","birthDate":"1972-04"}

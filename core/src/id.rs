@@ -273,18 +273,28 @@ pub fn read_code(text: &str) -> TypedCode {
     }
 }
 
-fn symbol(value: u64) -> char {
+/// The symbol of a value below 37.
+pub(crate) fn symbol(value: u64) -> char {
     let place = usize::try_from(value).unwrap_or_default();
     SYMBOLS.get(place).map_or('?', |s| char::from(*s))
 }
 
-fn symbol_value(character: char) -> Option<u64> {
+/// The value of a symbol as people type it: any case, O as 0, I and L as 1.
+pub(crate) fn symbol_value(character: char) -> Option<u64> {
     let upper = match character.to_ascii_uppercase() {
         'O' => '0',
         'I' | 'L' => '1',
         other => other,
     };
     SYMBOLS.iter().position(|s| char::from(*s) == upper).and_then(|p| u64::try_from(p).ok())
+}
+
+/// Five bits of the bytes, most significant first, zeros past the end.
+pub(crate) fn five_bits(bytes: &[u8], place: usize) -> u8 {
+    let byte = |at| u16::from(bytes.get(at).copied().unwrap_or_default());
+    let (at, offset) = (place * 5 / 8, place * 5 % 8);
+    let [value, ..] = ((byte(at) << 8 | byte(at + 1)) >> (11 - offset)).to_le_bytes();
+    value & 31
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub mod id;
 pub mod limits;
 pub mod log;
 pub mod merge;
+#[cfg(feature = "net")]
+pub mod net;
 pub mod record;
 pub mod roster;
 pub mod store;

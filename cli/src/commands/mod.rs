@@ -9,6 +9,7 @@ pub mod correct;
 pub mod desk;
 pub mod digest;
 pub mod dispense;
+pub mod enrol;
 pub mod export;
 pub mod findings;
 pub mod immunization;
@@ -22,8 +23,10 @@ pub mod passphrase;
 pub mod patient;
 pub mod rebuild;
 pub mod restore;
+pub mod serve;
 pub mod status;
 pub mod stock;
+pub mod sync;
 pub mod verify;
 
 use crate::args::Command;
@@ -36,6 +39,9 @@ use crate::context::{Answer, Context};
 pub fn run(command: Command, context: &mut Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
+        Command::Enrol(args) => enrol::run(args, context),
+        Command::Serve(args) => serve::run(&args, context),
+        Command::Sync(args) => sync::run(&args, context),
         Command::Status(args) => status::run(args, context),
         Command::Patient(args) => patient::run(args, context),
         Command::Allergy(args) => allergy::run(args, context),

@@ -1,8 +1,9 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::daybook::Status as BookStatus;
-use serde_json::json;
+use daybook_core::clock::{EffectiveTime, Precision};
+use daybook_core::daybook::{Elsewhere, PeerSeen, Status as BookStatus};
+use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
 use crate::output::Reply;
@@ -19,7 +20,8 @@ pub struct Status {}
 /// # Errors
 /// When the book cannot be opened or read.
 pub fn run(_: Status, context: &mut Context) -> Answer {
-    let status = context.open()?.status()?;
+    let mut book = context.open()?;
+    let (status, elsewhere) = (book.status()?, book.elsewhere()?);
     let object = json!({
         "incident": status.incident,
         "incident_id": status.incident_id,
@@ -30,8 +32,39 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "open_findings": status.open_findings,
         "newer_control": status.newer_control,
         "bytes_on_disk": status.bytes_on_disk,
+        "only_here": elsewhere.only_here,
+        "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
     });
-    Ok(Reply::new(object, text(&status)))
+    Ok(Reply::new(object, text(&status) + &elsewhere_text(&elsewhere, context.offset())))
+}
+
+/// A time as this computer's clock tells it.
+fn at(peer: &PeerSeen, offset: i16) -> String {
+    EffectiveTime::stated(peer.at_ms, offset, Precision::Second).map(|time| time.to_fhir()).unwrap_or_default()
+}
+
+fn peer_json(peer: &PeerSeen, offset: i16) -> Value {
+    json!({"with": json::author(&peer.who), "at": at(peer, offset), "behind": peer.behind})
+}
+
+/// With whom this book was in sync, and what would be lost with this computer.
+fn elsewhere_text(elsewhere: &Elsewhere, offset: i16) -> String {
+    let mut text = String::new();
+    for (place, peer) in elsewhere.peers.iter().enumerate() {
+        let label = if place == 0 { "in sync:   " } else { "           " };
+        let when = at(peer, offset).replace('T', " ").chars().take(16).collect::<String>();
+        text.push_str(&format!("{label}with {} on {when}", safe(&fact::author(&peer.who))));
+        if peer.behind > 0 {
+            text.push_str(&format!("; {} entries came since", peer.behind));
+        }
+        text.push('\n');
+    }
+    match elsewhere.only_here {
+        0 if elsewhere.peers.is_empty() => {}
+        0 => text.push_str("elsewhere: all entries are on another device too\n"),
+        count => text.push_str(&format!("elsewhere: {count} entries are not yet anywhere else but here\n")),
+    }
+    text
 }
 
 fn text(status: &BookStatus) -> String {

@@ -7,6 +7,7 @@ pub mod chart;
 pub mod fact;
 pub mod json;
 pub mod lists;
+pub mod meeting;
 pub mod table;
 pub mod text;
 pub mod time;

@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -112,7 +113,9 @@ impl Said {
 pub fn compare(name: &str, said: &Said) {
     let mut settings = insta::Settings::clone_current();
     for (pattern, with) in [
+        (r"\b([0-9A-HJKMNP-TV-Z]{4}-){14,}[0-9A-HJKMNP-TV-Z]{1,4}\b", "CODE"),
         (r"\b([0-9A-HJKMNP-TV-Z]{4}-){13}[0-9A-HJKMNP-TV-Z]{4}\b", "SEED"),
+        (r"\b[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}\b", "TWELVE.SYMBOLS"),
         (r"\b[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z*~$=U]", "PPPP-PPPP-P"),
         (r"\b[0-9A-HJKMNP-TV-Z]{5}-(\d)", "EEEEE-$1"),
         (r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00", "TIME"),
@@ -131,4 +134,67 @@ pub fn compare(name: &str, said: &Said) {
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots"));
     settings.bind(|| insta::assert_snapshot!(name.to_owned(), said.shown()));
+}
+
+/// A `daybook serve` that runs beside the test, with `--json`.
+pub struct Server {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    pub address: String,
+}
+
+impl Server {
+    /// Starts it and waits until it can be called.
+    pub fn start(desk: &Desk, args: &[&str]) -> Self {
+        let mut child = desk.command(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let first = line(&mut lines);
+        assert_eq!(first["event"], "listening", "{first}");
+        Self { child, lines, address: first["address"].as_str().unwrap().to_owned() }
+    }
+
+    /// Serves a book on a free port of this computer.
+    pub fn of(desk: &Desk, book: &str) -> Self {
+        Self::start(desk, &["--json", "--book", book, "serve", "--listen", "127.0.0.1:0"])
+    }
+
+    /// The next event of a kind.
+    pub fn event(&mut self, kind: &str) -> Value {
+        loop {
+            let event = line(&mut self.lines);
+            if event["event"] == kind {
+                return event;
+            }
+        }
+    }
+
+    /// Ends it as power loss does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it in order and gives its answer.
+    pub fn stop(mut self) -> Value {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        let mut rest = String::new();
+        self.lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{rest}");
+        serde_json::from_str(rest.lines().last().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Server {
+    /// A test that fails leaves no process behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn line(from: &mut BufReader<ChildStdout>) -> Value {
+    let mut line = String::new();
+    assert!(from.read_line(&mut line).unwrap() > 0, "the server ended");
+    serde_json::from_str(&line).unwrap()
 }

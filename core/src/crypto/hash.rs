@@ -64,6 +64,7 @@ labels! {
     KeyFile = "key file", "Checksum of the `keys` file.";
     Fingerprint = "fingerprint", "What a secret shows of itself in logs.";
     Frontier = "frontier", "Hash of all heads that a device holds.";
+    Code = "code", "Check of a piece of an enrolment code.";
 }
 
 /// The hash of each context string: computed once, which halves the cost of a short hash.

@@ -6,6 +6,7 @@ use super::device::DeviceSecret;
 use super::hash::{Label, derive};
 use super::{Secret, SecretBytes};
 use crate::clock::Host;
+use crate::id::five_bits;
 
 /// The symbols of Crockford base32: no I, L, O, U.
 const SYMBOLS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -97,14 +98,6 @@ fn symbols(seed: &Secret<32>) -> Zeroizing<Vec<u8>> {
     values.extend((0..SEED_SYMBOLS).map(|place| five_bits(seed.expose(), place)));
     values.extend((0..CHECK_SYMBOLS).map(|place| five_bits(&check, place)));
     values
-}
-
-/// Five bits of the bytes, most significant first, zeros past the end.
-fn five_bits(bytes: &[u8], place: usize) -> u8 {
-    let byte = |at| u16::from(bytes.get(at).copied().unwrap_or_default());
-    let (at, offset) = (place * 5 / 8, place * 5 % 8);
-    let [value, ..] = ((byte(at) << 8 | byte(at + 1)) >> (11 - offset)).to_le_bytes();
-    value & 31
 }
 
 fn symbol_value(character: char) -> Option<u8> {

@@ -161,6 +161,9 @@ pub enum Error {
     /// Nothing tells where the ids of imported resources come from.
     #[error("nothing tells which system the ids of these resources come from")]
     NoImportSource,
+    /// Somebody was not enrolled.
+    #[error(transparent)]
+    Enrolment(#[from] super::EnrolmentError),
     /// A mistake of this program.
     #[error("something unexpected happened inside the program: {0}")]
     Bug(&'static str),
@@ -207,6 +210,7 @@ impl Error {
             Self::File(_) => "file",
             Self::Document(_) => "document",
             Self::NoImportSource => "no-import-source",
+            Self::Enrolment(error) => error.code(),
             Self::Bug(_) => "bug",
         }
     }
@@ -247,6 +251,7 @@ impl Error {
             | Self::Poisoned
             | Self::File(_) => ErrorKind::Environment,
             Self::KeysDamaged | Self::Damaged(_) => ErrorKind::Damaged,
+            Self::Enrolment(error) => error.kind(),
             Self::Bug(_) => ErrorKind::Bug,
         }
     }
@@ -297,6 +302,7 @@ impl Error {
             Self::File(_) => "check the path and the free space, then do it again",
             Self::Document(_) => "look at the whole history without --at",
             Self::NoImportSource => "name the system with --source URI; use the same one for every import from it",
+            Self::Enrolment(error) => error.next(),
             Self::Bug(_) => "please report this, with the command and without patient data",
         }
     }

@@ -78,11 +78,17 @@ impl Daybook {
     ///
     /// # Errors
     /// [`Error::BookExists`] if there is one; otherwise nothing is left behind.
-    pub fn join(
+    pub fn join(folder: &Path, passphrase: &[u8], membership: &Membership, host: Box<dyn Host>) -> Result<Self, Error> {
+        Self::join_with(folder, passphrase, membership, host, |_| Ok(()))
+    }
+
+    /// As [`Daybook::join`], and writes what `more` writes in the same transaction.
+    pub(super) fn join_with(
         folder: &Path,
         passphrase: &[u8],
         membership: &Membership,
         mut host: Box<dyn Host>,
+        more: impl FnOnce(&rusqlite::Connection) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let key = new_folder(folder, passphrase, host.as_mut())?;
         let joined = (|| {
@@ -94,7 +100,7 @@ impl Daybook {
                 for (key, compartment, secret) in &membership.secrets {
                     Store::put_secret(tx, *key, *compartment, secret)?;
                 }
-                Ok::<(), Error>(())
+                more(tx)
             })?;
             let state = State::load(&store, store.read()?)?;
             Ok(Self { folder: folder.to_owned(), store, state, host })
@@ -269,7 +275,7 @@ fn name_founder(writer: &mut Writer<'_>, new: &NewIncident) -> Result<(), Error>
 
 /// Makes the folder and its `keys` file; the folder may be there and empty.
 fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) -> Result<DatabaseKey, Error> {
-    if folder.join(DATABASE).exists() || folder.join(KEYS).exists() {
+    if holds_a_book(folder) {
         return Err(Error::BookExists);
     }
     if passphrase.is_empty() {
@@ -311,18 +317,27 @@ fn read_keys(folder: &Path) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Writes the `keys` file beside the old one, makes it durable, and puts it in its place.
+/// Writes the `keys` file of a book.
 fn write_keys(folder: &Path, passphrase: &[u8], key: &DatabaseKey, host: &mut dyn Host) -> Result<(), Error> {
     if passphrase.is_empty() {
         return Err(Error::EmptyPassphrase);
     }
-    let bytes = KeyFile::create(passphrase, key, KeyFileParams::FLOOR, host)?;
-    let beside: PathBuf = folder.join("keys.new");
+    write_durably(folder, KEYS, &KeyFile::create(passphrase, key, KeyFileParams::FLOOR, host)?)
+}
+
+/// Whether a folder holds a book, or a part of one.
+pub(super) fn holds_a_book(folder: &Path) -> bool {
+    folder.join(DATABASE).exists() || folder.join(KEYS).exists()
+}
+
+/// Writes a small file beside the old one, makes it durable, and puts it in its place.
+pub(super) fn write_durably(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Error> {
+    let beside: PathBuf = folder.join(format!("{name}.new"));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&beside)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
-        fs::rename(&beside, folder.join(KEYS))
+        fs::rename(&beside, folder.join(name))
     })();
     if let Err(error) = written {
         let _ = fs::remove_file(&beside);

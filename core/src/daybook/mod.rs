@@ -5,11 +5,13 @@
 
 mod charts;
 mod dispensing;
+mod enrolment;
 mod error;
 mod findings;
 mod founding;
 mod imports;
 mod patients;
+mod peers;
 mod saying;
 mod state;
 mod syncing;
@@ -19,8 +21,10 @@ mod upkeep;
 mod writing;
 
 pub use charts::{fact_text, setting_text, value_text};
+pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms};
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
+pub use peers::{Elsewhere, PeerSeen};
 pub use saying::Say;
 pub use types::{
     AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,

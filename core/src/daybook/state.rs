@@ -22,6 +22,8 @@ pub(super) mod value {
     pub const BEGIN: &str = "begin incarnation";
     pub const HLC: &str = "hlc";
     pub const VIEWS: &str = "views";
+    /// Runs of control entries that are known without their chain.
+    pub const ALONE: &str = "control alone";
 }
 
 /// Sealed text of a control entry, by field number.
@@ -86,6 +88,7 @@ impl State {
                 })?;
             }
         }
+        state.control.extend(super::enrolment::alone::entries(connection, state.founding.incident())?);
         state.refold();
         Ok(state)
     }

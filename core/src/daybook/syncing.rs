@@ -3,20 +3,20 @@
 use super::Daybook;
 use super::error::Error;
 use super::state::value;
-use crate::crypto::DeviceSecret;
+use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
-use crate::id::{EntryId, LogId};
+use crate::id::{EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
 use crate::log::{Run, RunBuilder};
 use crate::record::EntryRef;
 use crate::roster::GrantPath;
 use crate::store::{EntryKey, Store};
 use crate::sync::{
-    Credentials, Limits, LogHeads, OutRun, Outcome, Piece, Session, Shelf, Side, Standing, Trouble, Want,
+    Credentials, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Session, Shelf, Side, Standing, Trouble, Want,
 };
 
 /// Name of the local value that holds the grant path as it was given.
-const PATH: &str = "grant path";
+pub(super) const PATH: &str = "grant path";
 /// Ranges that are wanted at one time.
 const WANTS: usize = 64;
 
@@ -165,7 +165,12 @@ impl Shelf for Daybook {
         // While one of its grants is not here, nothing here tells that the last of them fell.
         let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
         let all_here = path.grants().iter().all(|(id, _)| here(id));
-        Ok(if all_here { Standing::Fallen } else { Standing::ByPath })
+        if all_here {
+            return Ok(Standing::Fallen);
+        }
+        // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
+        self.take_runs(path.runs())?;
+        Ok(Standing::ByPath)
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {
@@ -231,5 +236,19 @@ impl Shelf for Daybook {
             }
         }
         Ok(wants)
+    }
+
+    fn lacks_keys(&mut self, most: usize) -> Result<Vec<KeyId>, Trouble> {
+        self.refresh()?;
+        Ok(super::enrolment::lacking(&self.state, most))
+    }
+
+    fn wrap_keys(&mut self, peer: &Peer, keys: &[KeyId]) -> Result<Vec<ParcelGroup>, Trouble> {
+        Ok(self.write(|writer| super::enrolment::wrap_keys(writer, peer, keys))?)
+    }
+
+    fn take_parcels(&mut self, groups: &[ParcelGroup]) -> Result<(), Trouble> {
+        self.write(|writer| super::enrolment::take_parcels(writer, groups))?;
+        Ok(self.post_all()?)
     }
 }

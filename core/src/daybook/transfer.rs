@@ -6,6 +6,7 @@
 //! ```
 
 use super::Daybook;
+use super::enrolment::{alone, open_keys};
 use super::error::Error;
 use super::state::{State, control_entry, value};
 use super::types::IngestReport;
@@ -50,6 +51,12 @@ impl Daybook {
         put(founding)?;
         let mut entries = 0;
         self.store.at_one_moment(|connection| {
+            for (run, count) in alone::without_chain(connection, &self.state.ring.incident)? {
+                entries += count;
+                put(&[RUN])?;
+                put(&length(run.len()))?;
+                put(&run)?;
+            }
             for log in Store::logs(connection)? {
                 for branch in Store::branches(connection, log.number)? {
                     export_branch(connection, &log, &branch, &mut |run, count| {
@@ -158,6 +165,15 @@ impl Daybook {
                     }
                     Err(Declined::Store(error)) => return Err(error.into()),
                     Err(declined) => {
+                        if matches!(declined, Declined::DoesNotJoin)
+                            && run.name().is_control()
+                            && let Some(new) = alone::keep(writer.tx, writer.state, bytes, &run)?
+                        {
+                            report.new += new as u64;
+                            report.known += (run.entries().len() - new) as u64;
+                            control |= new > 0;
+                            continue;
+                        }
                         let code = declined.to_string();
                         let code = code.split(' ').next().filter(|c| c.starts_with("E-")).unwrap_or("declined");
                         *refused.entry(code.to_owned()).or_default() += 1;
@@ -167,6 +183,7 @@ impl Daybook {
             if control {
                 let before = std::mem::take(&mut writer.state.ring.roster);
                 writer.state.refold();
+                open_keys(writer.tx, writer.state)?;
                 rejudge(writer.tx, writer.state, Some(&before))?;
             }
             report.refused = refused.into_iter().collect();

@@ -171,7 +171,7 @@ impl Writer<'_> {
 
     /// A new incarnation begins when a book was restored or entries of it were met that it did not have: what
     /// is written next can then contradict nothing.
-    fn begin_incarnation_if_needed(&mut self) -> Result<(), Error> {
+    pub(super) fn begin_incarnation_if_needed(&mut self) -> Result<(), Error> {
         if !self.state.begin {
             return Ok(());
         }

@@ -96,6 +96,8 @@ pub struct Roster {
     erased: BTreeSet<EntryId>,
     hint: EntryId,
     newer: usize,
+    spent: BTreeMap<(EntryId, DeviceId), (u32, u32)>,
+    root_budget: (u32, u32),
 }
 
 impl Roster {
@@ -109,6 +111,8 @@ impl Roster {
         }
         let mut ordered: Vec<&ControlEntry> = entries.iter().collect();
         ordered.sort_unstable_by_key(|entry| (entry.hlc, entry.place.id));
+        // One that was known alone may have come again with its chain.
+        ordered.dedup_by_key(|entry| entry.place.id);
         roster.hint = ordered.last().map_or(EntryId::ZERO, |entry| entry.place.id);
         roster.newer = ordered.iter().filter(|entry| entry.control == Control::Newer).count();
         roster.fold_grants_and_compartments(&ordered, founding);
@@ -148,6 +152,7 @@ impl Roster {
                 _ => None,
             })
             .collect();
+        self.root_budget = root_budget;
         for depth in 1..=GRANT_DEPTH_MAX {
             for entry in ordered {
                 let Some(parent) = self.holder(&entry.grant, entry.device) else { continue };
@@ -188,10 +193,22 @@ impl Roster {
                 }
             }
         }
+        self.spent = spent;
+    }
+
+    /// How many grants and compartments `device` may still make by the grant that it stands on, as far as is
+    /// known here.
+    #[must_use]
+    pub fn budget_left(&self, grant: &EntryId, device: DeviceId) -> (u32, u32) {
+        let Some(held) = self.holder(grant, device) else { return (0, 0) };
+        let (grants, compartments) = held.grant.as_ref().map_or(self.root_budget, |g| (g.grants, g.compartments));
+        let (used_grants, used_compartments) = self.spent.get(&(*grant, device)).copied().unwrap_or_default();
+        (grants.saturating_sub(used_grants), compartments.saturating_sub(used_compartments))
     }
 
     /// The grant `id` if `device` holds it; the incident id stands for a root's.
-    fn holder(&self, id: &EntryId, device: DeviceId) -> Option<Held> {
+    #[must_use]
+    pub fn holder(&self, id: &EntryId, device: DeviceId) -> Option<Held> {
         if *id == self.incident {
             let held = Held { device, grant: None, rights: RightsByScope::all(), parent: self.incident, depth: 0 };
             return self.roots.contains(&device).then_some(held);
@@ -263,6 +280,12 @@ impl Roster {
     #[must_use]
     pub const fn grants(&self) -> &BTreeMap<EntryId, Held> {
         &self.held
+    }
+
+    /// All epochs by the id of their entry.
+    #[must_use]
+    pub const fn epochs(&self) -> &BTreeMap<EntryId, Epoch> {
+        &self.epochs
     }
 
     /// Epochs of a compartment that no other epoch replaces, in rising order of their entry's id.

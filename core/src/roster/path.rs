@@ -38,6 +38,7 @@ pub enum PathError {
 pub struct GrantPath {
     founding: SignedFounding,
     grants: Vec<(EntryId, Grant)>,
+    runs: Vec<Vec<u8>>,
 }
 
 impl GrantPath {
@@ -75,10 +76,11 @@ impl GrantPath {
         if usize::from(count) > GRANT_DEPTH_MAX {
             return Err(PathError::Layout);
         }
-        let mut path = Self { grants: Vec::new(), founding };
+        let mut path = Self { grants: Vec::new(), runs: Vec::new(), founding };
         for _ in 0..count {
             let run = sized(&mut from, CONTROL_BODY_BYTES_MAX + 1_024)?;
             path.step(&run)?;
+            path.runs.push(run);
         }
         if from.rest().is_empty() { Ok(path) } else { Err(PathError::Layout) }
     }
@@ -102,6 +104,12 @@ impl GrantPath {
             }
             _ => Err(PathError::Broken),
         }
+    }
+
+    /// The runs of the grants as they came, outermost first.
+    #[must_use]
+    pub fn runs(&self) -> &[Vec<u8>] {
+        &self.runs
     }
 
     /// The founding statement.

@@ -85,8 +85,16 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the file cannot be read, [`StoreError::Damaged`] if a row does not fit.
     pub fn secrets(&self) -> Result<Secrets, StoreError> {
+        Self::secrets_in(self.read()?)
+    }
+
+    /// As [`Store::secrets`], inside a transaction.
+    ///
+    /// # Errors
+    /// As [`Store::secrets`].
+    pub fn secrets_in(connection: &Connection) -> Result<Secrets, StoreError> {
         let mut statement =
-            self.read()?.prepare_cached("SELECT key, compartment, history, secret FROM secret ORDER BY key")?;
+            connection.prepare_cached("SELECT key, compartment, history, secret FROM secret ORDER BY key")?;
         let rows = statement.query_map([], |row| {
             Ok((
                 row.get::<_, [u8; 32]>(0)?,

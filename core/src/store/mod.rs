@@ -17,6 +17,7 @@ mod file;
 mod frontier;
 mod keys;
 mod local;
+mod parcels;
 mod schema;
 
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};

@@ -4,14 +4,14 @@
 //! text of a Noise message = kind 1 | payload      kind + 128: the next message goes on with the same frame
 //! ```
 
-use super::limits::{LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
+use super::limits::{KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
 use super::reason::SessionRule;
 use super::shelf::Want;
 use super::trie::{Fingerprint, Node, Record, Short};
-use crate::crypto::Signature;
+use crate::crypto::{ParcelGroup, Signature};
 use crate::entry::{Bytes, CarryError};
-use crate::id::{EntryId, LogId};
-use crate::limits::{BRANCHES_PER_LOG_MAX, SEQ_MAX};
+use crate::id::{EntryId, KeyId, LogId};
+use crate::limits::{BRANCHES_PER_LOG_MAX, PARCEL_BYTES, SEQ_MAX};
 
 /// Kinds of frames by number.
 pub mod kind {
@@ -30,10 +30,14 @@ pub mod kind {
     pub const WANT: u8 = 12;
     pub const RECEIPT: u8 = 13;
     pub const BYE: u8 = 14;
+    pub const KEYS: u8 = 15;
+    pub const PARCELS: u8 = 16;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
 
+/// A group of one parcel: key id, ephemeral key, parcel.
+const GROUP_BYTES: usize = 64 + PARCEL_BYTES;
 /// Most rungs of a ladder: doubling steps over 2^32 places, and the first place.
 const RUNGS_MAX: usize = 34;
 
@@ -97,6 +101,10 @@ pub enum Frame<'a> {
     Want(Want),
     /// A receipt.
     Receipt(Receipt),
+    /// Keys that this side may have and does not hold.
+    Keys(Vec<KeyId>),
+    /// Parcels of keys that the other side asked for.
+    Parcels(Vec<ParcelGroup>),
     /// The end, with a rule code or none.
     Bye(Option<[u8; 5]>),
 }
@@ -272,6 +280,28 @@ impl<'a> Frame<'a> {
                 Self::Want(want)
             }
             kind::RECEIPT => Self::Receipt(Receipt { frontier: from.array()?, signature: Signature(from.array()?) }),
+            kind::KEYS | kind::PARCELS if payload.is_empty() => return Err(SessionRule::Frame),
+            kind::KEYS => {
+                let mut keys = Vec::new();
+                while !from.rest().is_empty() {
+                    if keys.len() == KEYS_PER_FRAME_MAX {
+                        return Err(SessionRule::Frame);
+                    }
+                    keys.push(KeyId::new(from.array()?));
+                }
+                Self::Keys(keys)
+            }
+            kind::PARCELS => {
+                let mut groups = Vec::new();
+                while !from.rest().is_empty() {
+                    if groups.len() == KEYS_PER_FRAME_MAX {
+                        return Err(SessionRule::Frame);
+                    }
+                    let group = ParcelGroup::decode(from.take(GROUP_BYTES)?, 1);
+                    groups.push(group.map_err(|_| SessionRule::Frame)?);
+                }
+                Self::Parcels(groups)
+            }
             kind::BYE if payload.is_empty() => Self::Bye(None),
             kind::BYE => Self::Bye(Some(code(from.array()?)?)),
             _ => return Err(SessionRule::Frame),
@@ -342,6 +372,14 @@ impl<'a> Frame<'a> {
                 to.extend_from_slice(&receipt.frontier);
                 to.extend_from_slice(&receipt.signature.0);
                 kind::RECEIPT
+            }
+            Self::Keys(keys) => {
+                keys.iter().for_each(|key| to.extend_from_slice(key.as_bytes()));
+                kind::KEYS
+            }
+            Self::Parcels(groups) => {
+                groups.iter().for_each(|group| to.extend_from_slice(&group.encode()));
+                kind::PARCELS
             }
             Self::Bye(code) => {
                 to.extend_from_slice(code.as_ref().map_or(&[], |code| &code[..]));

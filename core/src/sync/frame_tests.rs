@@ -3,9 +3,25 @@
 use super::frame::{Frame, Head, Heads, Receipt, kind, rung_places};
 use super::shelf::Want;
 use super::trie::{Node, Record};
-use crate::crypto::Signature;
-use crate::id::{EntryId, LogId};
+use crate::crypto::{AgreementPublic, Parcel, ParcelGroup, Signature};
+use crate::id::{DeviceId, EntryId, KeyId, LogId};
 use proptest::prelude::*;
+
+fn parcels(recipients: u8) -> ParcelGroup {
+    let parcel = |recipient| Parcel { recipient: DeviceId::new([recipient; 32]), sealed: [7; 48] };
+    let ephemeral = AgreementPublic::parse(&[9; 32]).unwrap();
+    ParcelGroup { key_id: KeyId::new([6; 32]), ephemeral, parcels: (0..recipients).map(parcel).collect() }
+}
+
+#[test]
+fn a_frame_brings_keys_one_by_one_and_no_more_than_were_asked_for_at_one_time() {
+    for (kind, empty) in [(kind::KEYS, Vec::new()), (kind::PARCELS, Vec::new())] {
+        assert!(Frame::read(kind, &empty).is_err());
+    }
+    assert!(Frame::read(kind::KEYS, &[6; 64 * 32]).is_ok() && Frame::read(kind::KEYS, &[6; 65 * 32]).is_err());
+    let (_, two) = Frame::Parcels(vec![parcels(2)]).write();
+    assert!(Frame::read(kind::PARCELS, &two).is_err());
+}
 
 fn all() -> Vec<Frame<'static>> {
     let node = Node::ROOT.child(3).unwrap().child(15).unwrap();
@@ -28,6 +44,8 @@ fn all() -> Vec<Frame<'static>> {
         Frame::Decline(LogId::new([8; 32]), *b"E-010"),
         Frame::Want(Want { log: LogId::new([8; 32]), from: 2, to: 2 }),
         Frame::Receipt(Receipt { frontier: [3; 32], signature: Signature([4; 64]) }),
+        Frame::Keys(vec![KeyId::new([6; 32]); 2]),
+        Frame::Parcels(vec![parcels(1)]),
         Frame::Bye(None),
         Frame::Bye(Some(*b"S-010")),
     ]

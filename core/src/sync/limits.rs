@@ -62,6 +62,8 @@ pub(super) const PATH_BYTES_MAX: usize = 512 * 1024;
 pub(super) const RUN_BYTES_MAX: usize = 64 * (64 * 1024 + 256) + 64 * 1024;
 /// Most logs of one leaf of the trie.
 pub(super) const LEAF_LOGS_MAX: usize = 256;
+/// Most keys that one frame asks for, and parcels that one frame brings.
+pub(super) const KEYS_PER_FRAME_MAX: usize = 64;
 /// Most nodes that are asked for at one time.
 pub(super) const NODES_PER_ASK_MAX: usize = 16;
 /// Events that may wait to be polled; nothing is read while more wait.

@@ -35,6 +35,7 @@ mod frame;
 mod frame_tests;
 mod intake;
 mod introduction;
+mod keys;
 mod limits;
 mod outflow;
 mod plan;

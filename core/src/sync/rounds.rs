@@ -184,6 +184,7 @@ impl Session {
                 self.say(&Frame::Want(want))?;
             }
         }
+        self.ask_keys(book)?;
         self.push_news(book)
     }
 

@@ -11,7 +11,7 @@ use super::trie::TrieKey;
 use super::wire::Wire;
 use crate::clock::Host;
 use crate::crypto::{AgreementPublic, DevicePublic, DeviceSecret, Secret};
-use crate::id::{DeviceId, EntryId, LogId};
+use crate::id::{DeviceId, EntryId, KeyId, LogId};
 use crate::roster::{GrantPath, SignedFounding};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -126,6 +126,7 @@ pub struct Session {
     pub(super) shared: BTreeMap<i64, Vec<(u64, EntryId)>>,
     pub(super) wanted: bool,
     pub(super) wants_heard: usize,
+    pub(super) keys_asked: BTreeSet<KeyId>,
     pub(super) events: VecDeque<Event>,
     pub(super) now_ms: u64,
     pub(super) started_ms: u64,
@@ -172,6 +173,7 @@ impl Session {
             shared: BTreeMap::new(),
             wanted: false,
             wants_heard: 0,
+            keys_asked: BTreeSet::new(),
             events: VecDeque::new(),
             now_ms,
             started_ms: now_ms,

@@ -1,6 +1,8 @@
 //! What a session needs of a book.
 
-use crate::id::{CompartmentId, EntryId, Lane, LogId};
+use super::session::Peer;
+use crate::crypto::ParcelGroup;
+use crate::id::{CompartmentId, EntryId, KeyId, Lane, LogId};
 use crate::roster::GrantPath;
 use crate::store::BranchOf;
 
@@ -143,4 +145,31 @@ pub trait Shelf {
     /// # Errors
     /// [`Trouble`].
     fn wants(&mut self) -> Result<Vec<Want>, Trouble>;
+
+    /// Keys of epochs that this device may have and does not hold, at most `most`.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn lacks_keys(&mut self, most: usize) -> Result<Vec<KeyId>, Trouble> {
+        let _ = most;
+        Ok(Vec::new())
+    }
+
+    /// Wraps keys for a peer, as far as they are held here and the peer's grant gives them.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn wrap_keys(&mut self, peer: &Peer, keys: &[KeyId]) -> Result<Vec<ParcelGroup>, Trouble> {
+        let _ = (peer, keys);
+        Ok(Vec::new())
+    }
+
+    /// Takes parcels that were asked for, and opens what they open. What is no key of this incident is dropped.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn take_parcels(&mut self, groups: &[ParcelGroup]) -> Result<(), Trouble> {
+        let _ = groups;
+        Ok(())
+    }
 }

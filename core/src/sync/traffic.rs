@@ -87,6 +87,8 @@ impl Session {
                 Ok(())
             }
             Frame::Want(want) => self.want_came(want, book),
+            Frame::Keys(keys) => self.keys_came(&keys, book),
+            Frame::Parcels(groups) => self.parcels_came(&groups, book),
             Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
             Frame::Bye(code) => Err(ended_by_peer(code)),
         }
@@ -158,6 +160,9 @@ impl Session {
         }
         if control && new > 0 {
             self.stand(book)?;
+            if live {
+                self.ask_keys(book)?;
+            }
         }
         if live && gap { self.begin_round(book) } else { Ok(()) }
     }

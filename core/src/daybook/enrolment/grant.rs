@@ -1,0 +1,175 @@
+//! The administrator's side: a grant, parcels, and the reply to a newcomer.
+
+use super::alone;
+use super::error::EnrolmentError;
+use super::keys::{begin_next_epoch, current_secrets, entitled, keep_parcels};
+use super::reply::{EnrolmentReply, ReplyText};
+use super::request::EnrolmentRequest;
+use crate::crypto::{Secret, seal_reply};
+use crate::daybook::Daybook;
+use crate::daybook::error::Error;
+use crate::daybook::state::{FIELD_ORGANISATION, FIELD_PERSON, State, value};
+use crate::daybook::writing::{Writer, seal_text};
+use crate::id::{CONTROL, CompartmentId, EntryId};
+use crate::limits::{GRANT_DEPTH_MAX, TEXT_BYTES_MAX};
+use crate::roster::{CompartmentKind, Control, Grant, PlaceOf, Rights, Role};
+use crate::store::Store;
+use std::collections::BTreeSet;
+
+/// Most grants and compartments that an administrator is given to make in turn.
+const GRANTS_GIVEN_MAX: u32 = 256;
+const COMPARTMENTS_GIVEN_MAX: u32 = 8;
+
+/// What a newcomer is granted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Terms {
+    /// The role.
+    pub role: Role,
+    /// The organisation; this device's own if not said.
+    pub organisation: Option<String>,
+    /// Whether what was written before may be read.
+    pub history: bool,
+    /// End of shift in milliseconds since 1970-01-01 UTC.
+    pub until_ms: Option<i64>,
+    /// Where this device answers in the network, as `host:port`.
+    pub addresses: Vec<String>,
+}
+
+impl Daybook {
+    /// Says whether this device may grant these terms to the newcomer, before anybody compares characters.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`], [`EnrolmentError`].
+    pub fn check_grant(&mut self, request: &EnrolmentRequest, terms: &Terms) -> Result<(), Error> {
+        self.refresh()?;
+        may_grant(&self.state, request, terms)
+    }
+
+    /// Grants, durably, and makes the reply. The characters of the request must have been compared before.
+    /// Without history the readable compartments begin new epochs first, unless nothing was sealed under the
+    /// current ones.
+    ///
+    /// # Errors
+    /// As [`Daybook::check_grant`]; nothing was written.
+    pub fn grant(&mut self, request: &EnrolmentRequest, terms: &Terms) -> Result<EnrolmentReply, Error> {
+        self.write(|writer| {
+            may_grant(writer.state, request, terms)?;
+            let mut grant = grant_of(writer.state, request, terms);
+            let compartments = entitled(&writer.state.ring.roster, &grant);
+            writer.begin_incarnation_if_needed()?;
+            if !terms.history {
+                for compartment in &compartments {
+                    begin_next_epoch(writer, *compartment)?;
+                }
+            }
+            let organisation = terms
+                .organisation
+                .clone()
+                .or_else(|| writer.state.author(writer.state.device_id).organisation)
+                .filter(|name| !name.trim().is_empty());
+            let id = writer.control(|state, place| {
+                grant.person = Some(seal_text(state, place, FIELD_PERSON, request.person())?);
+                grant.organisation =
+                    organisation.as_deref().map(|o| seal_text(state, place, FIELD_ORGANISATION, o)).transpose()?;
+                Ok(Control::Grant(Box::new(grant)))
+            })?;
+            if !writer.state.ring.roster.grants().contains_key(&id) {
+                return Err(Error::Bug("an own grant does not hold"));
+            }
+            let secrets = current_secrets(writer, &compartments, terms.history)?;
+            keep_parcels(writer, &secrets, &[*request.device()])?;
+            let text = ReplyText {
+                path: alone::path(writer.tx, writer.state, &id)?,
+                control: control_runs(writer, &id, &compartments)?,
+                admission: admission(writer)?,
+                secrets,
+                addresses: terms.addresses.clone(),
+            };
+            let hash = request.hash();
+            let sealed = seal_reply(request.device(), &hash, text.to_bytes().expose(), writer.host)
+                .map_err(|_| Error::Bug("a reply cannot be sealed to a checked key"))?;
+            Ok(EnrolmentReply { request: hash, sealed })
+        })
+    }
+}
+
+/// Whether this device may grant these terms.
+fn may_grant(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<(), Error> {
+    let roster = &state.ring.roster;
+    if !roster.rights_of(&state.grant, state.device_id, CONTROL).is_ok_and(|rights| rights.covers(Rights::GRANT)) {
+        return Err(Error::NoRight);
+    }
+    let held = roster.holder(&state.grant, state.device_id).ok_or(Error::NoRight)?;
+    let newcomer = request.device().device_id();
+    if state.founding.is_root(&newcomer) || roster.grants().values().any(|held| held.device == newcomer) {
+        return Err(EnrolmentError::AlreadyGranted.into());
+    }
+    if terms.organisation.as_ref().is_some_and(|name| name.len() > TEXT_BYTES_MAX / 2) {
+        return Err(Error::Value { what: "the organisation", why: "is too long" });
+    }
+    if held.depth >= GRANT_DEPTH_MAX {
+        return Err(EnrolmentError::TooDeep.into());
+    }
+    if roster.budget_left(&state.grant, state.device_id).0 == 0 {
+        return Err(EnrolmentError::NoBudget.into());
+    }
+    if !held.rights.covers(&terms.role.rights(), |id| roster.kind_of(id)) {
+        return Err(EnrolmentError::MoreThanHeld.into());
+    }
+    Ok(())
+}
+
+/// The grant without its sealed texts. An administrator is given a part of this device's budget.
+fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Grant {
+    let rights = terms.role.rights();
+    let (grants, compartments) = state.ring.roster.budget_left(&state.grant, state.device_id);
+    let grants_too = rights.of(CONTROL, CompartmentKind::Control).covers(Rights::GRANT);
+    let given = |left: u32, most: u32| if grants_too { (left / 4).min(most) } else { 0 };
+    Grant {
+        device: *request.device(),
+        person: None,
+        organisation: None,
+        role: terms.role.word().to_owned(),
+        rights,
+        history: terms.history,
+        until_ms: terms.until_ms,
+        grants: given(grants.saturating_sub(1), GRANTS_GIVEN_MAX),
+        compartments: given(compartments, COMPARTMENTS_GIVEN_MAX),
+        lifts: Vec::new(),
+    }
+}
+
+fn admission(writer: &Writer<'_>) -> Result<Secret<32>, Error> {
+    let bytes = Store::value_in(writer.tx, value::ADMISSION)?;
+    bytes.and_then(|b| Secret::from_slice(&b)).ok_or(Error::Damaged("a part of the book is missing".into()))
+}
+
+/// Runs of the control entries that the newcomer needs to write at once: the compartments and their current
+/// epochs, and the grants that their authors stood on.
+fn control_runs(writer: &Writer<'_>, grant: &EntryId, compartments: &[CompartmentId]) -> Result<Vec<Vec<u8>>, Error> {
+    let (state, roster) = (&*writer.state, &writer.state.ring.roster);
+    let mut wanted: BTreeSet<EntryId> = compartments.iter().map(|id| EntryId::new(*id.as_bytes())).collect();
+    for compartment in compartments {
+        wanted.extend(roster.current_epochs(*compartment).map(|(id, _)| *id));
+    }
+    let grounds: Vec<EntryId> =
+        state.control.iter().filter(|entry| wanted.contains(&entry.place.id)).map(|entry| entry.grant).collect();
+    let chain = |id: EntryId| {
+        std::iter::successors(Some(id), |at| roster.grants().get(at).map(|held| held.parent))
+            .filter(|id| roster.grants().contains_key(id))
+    };
+    let own: BTreeSet<EntryId> = chain(*grant).collect();
+    let mut grants: Vec<EntryId> = grounds.into_iter().flat_map(chain).filter(|id| !own.contains(id)).collect();
+    grants.sort_unstable_by_key(|id| (roster.grants().get(id).map(|held| held.depth), *id));
+    grants.dedup();
+    let places = |ids: &BTreeSet<EntryId>| -> BTreeSet<PlaceOf> {
+        state.control.iter().map(|entry| entry.place).filter(|place| ids.contains(&place.id)).collect()
+    };
+    // Grants first, outermost first: what comes after stands on them.
+    let mut runs = Vec::new();
+    for id in grants {
+        runs.extend(alone::runs_of(writer.tx, &state.ring.incident, &places(&BTreeSet::from([id])), true)?);
+    }
+    runs.extend(alone::runs_of(writer.tx, &state.ring.incident, &places(&wanted), false)?);
+    Ok(runs)
+}

@@ -1,0 +1,131 @@
+//! With whom this book was in sync, and what is nowhere else yet. Local: nothing of it travels.
+//!
+//! ```text
+//! value "peer <device id, hexadecimal>" = time 8 (ms, signed) | (log id 32 | place 8 | entry id 32) ...
+//! ```
+
+use super::Daybook;
+use super::error::Error;
+use super::types::Author;
+use crate::id::{DeviceId, EntryId, LogId};
+use crate::store::{EntryKey, Store};
+use std::collections::BTreeMap;
+
+const PEER: &str = "peer ";
+const HEAD_BYTES: usize = 72;
+
+/// A device that this book was in sync with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerSeen {
+    /// Who.
+    pub who: Author,
+    /// When, in milliseconds since 1970-01-01 UTC by this device's clock.
+    pub at_ms: i64,
+    /// Entries of this book that it did not have then.
+    pub behind: u64,
+}
+
+/// What stands elsewhere.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Elsewhere {
+    /// Devices that this book was in sync with, newest first.
+    pub peers: Vec<PeerSeen>,
+    /// Entries that no other device is known to hold.
+    pub only_here: u64,
+}
+
+/// Heads that a device held, by log.
+type Heads = BTreeMap<LogId, Vec<(u64, EntryId)>>;
+
+impl Daybook {
+    /// Who a device is, as far as it is known here.
+    #[must_use]
+    pub fn who(&self, device: DeviceId) -> Author {
+        self.state.author(device)
+    }
+
+    /// A number that changes when another process of this computer writes to the book.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn version_elsewhere(&self) -> Result<i64, Error> {
+        Ok(self.store.read()?.pragma_query_value(None, "data_version", |row| row.get(0))?)
+    }
+
+    /// Notes that a device holds durably what this book holds now.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written.
+    pub fn note_in_sync(&mut self, device: DeviceId) -> Result<(), Error> {
+        self.write(|writer| {
+            let mut value = writer.host.now_ms().to_le_bytes().to_vec();
+            for log in Store::logs(writer.tx)? {
+                for branch in Store::branches(writer.tx, log.number)? {
+                    value.extend_from_slice(log.log.as_bytes());
+                    value.extend_from_slice(&branch.tip_seq.to_le_bytes());
+                    value.extend_from_slice(branch.tip_id.as_bytes());
+                }
+            }
+            Ok(Store::set_value(writer.tx, &format!("{PEER}{}", device.to_hex()), &value)?)
+        })
+    }
+
+    /// With whom this book was in sync, and how many of its entries are nowhere else yet.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn elsewhere(&mut self) -> Result<Elsewhere, Error> {
+        self.refresh()?;
+        let connection = self.store.read()?;
+        let mut peers: Vec<(DeviceId, i64, Heads)> = Vec::new();
+        let mut statement = connection.prepare_cached("SELECT key, value FROM book WHERE key BETWEEN ?1 AND ?2")?;
+        let mut rows = statement.query((PEER, format!("{PEER}g")))?;
+        while let Some(row) = rows.next()? {
+            let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+            let device = key.strip_prefix(PEER).and_then(DeviceId::from_hex);
+            if let (Some(device), Some((at, heads))) = (device, read(&value)) {
+                peers.push((device, at, heads));
+            }
+        }
+        let mut behind = vec![0; peers.len()];
+        let mut only_here = 0;
+        for log in Store::logs(connection)? {
+            for branch in Store::branches(connection, log.number)? {
+                let entries = branch.tip_seq - branch.fork_seq;
+                let mut most = 0;
+                for ((_, _, heads), behind) in peers.iter().zip(&mut behind) {
+                    let mut held = 0;
+                    for (seq, id) in heads.get(&log.log).into_iter().flatten() {
+                        let place = EntryKey::new(log.number, *seq, branch.branch);
+                        if Store::entry(connection, place)?.is_some_and(|entry| entry.id == *id) {
+                            held = held.max(seq.saturating_sub(branch.fork_seq));
+                        }
+                    }
+                    most = most.max(held);
+                    *behind += entries.saturating_sub(held);
+                }
+                only_here += entries.saturating_sub(most);
+            }
+        }
+        let mut seen: Vec<PeerSeen> = peers
+            .into_iter()
+            .zip(behind)
+            .map(|((device, at_ms, _), behind)| PeerSeen { who: self.state.author(device), at_ms, behind })
+            .collect();
+        seen.sort_by_key(|peer| std::cmp::Reverse((peer.at_ms, peer.who.device)));
+        Ok(Elsewhere { peers: seen, only_here })
+    }
+}
+
+/// Time and heads of a value; none if it does not fit.
+fn read(value: &[u8]) -> Option<(i64, Heads)> {
+    let (at, rest) = value.split_first_chunk::<8>()?;
+    let (heads, []) = rest.as_chunks::<HEAD_BYTES>() else { return None };
+    let mut by_log = Heads::new();
+    for head in heads {
+        let (log, rest) = head.split_first_chunk::<32>()?;
+        let (seq, id) = rest.split_first_chunk::<8>()?;
+        by_log.entry(LogId::new(*log)).or_default().push((u64::from_le_bytes(*seq), EntryId::from_slice(id)?));
+    }
+    Some((i64::from_le_bytes(*at), by_log))
+}

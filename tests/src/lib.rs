@@ -9,6 +9,7 @@ pub mod host;
 pub mod model;
 pub mod pages;
 pub mod pair;
+pub mod seeds;
 pub mod shelf;
 pub mod workload;
 pub mod world;

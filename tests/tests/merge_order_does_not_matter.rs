@@ -6,25 +6,15 @@
 
 use daybook_tests::history::{History, Replica, scratch};
 use daybook_tests::model::{differs, model};
+use daybook_tests::seeds::each;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const CASES: u64 = 256;
 
 #[test]
 fn merge_order_does_not_matter() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let seeds = match number("DAYBOOK_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("DAYBOOK_CASES").unwrap_or(CASES),
-    };
-    for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(seed))) {
-            eprintln!("repeat: DAYBOOK_SEED={seed} cargo test -p daybook-tests --test merge_order_does_not_matter");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each("merge_order_does_not_matter", CASES, case);
 }
 
 fn case(seed: u64) {

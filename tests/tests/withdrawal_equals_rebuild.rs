@@ -10,26 +10,17 @@ use daybook_core::record::{Edit, Fact, Field, FindingKind, Operation, Register, 
 use daybook_core::roster::{CompartmentKind, Control, ControlBody, Grant, PlaceOf, Role};
 use daybook_tests::history::{History, Replica, Shape, cut, scratch};
 use daybook_tests::model::{Counts, differs, model};
+use daybook_tests::seeds::each;
 use daybook_tests::world::{World, WrittenLog};
 use rand::seq::IteratorRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const CASES: u64 = 64;
 
 #[test]
 fn withdrawal_equals_rebuild() {
-    let seeds = match std::env::var("DAYBOOK_SEED").ok().map(|text| text.parse::<u64>().expect("a number")) {
-        Some(seed) => seed..seed + 1,
-        None => 0..CASES,
-    };
-    for seed in seeds {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| case(seed))) {
-            eprintln!("repeat: DAYBOOK_SEED={seed} cargo test -p daybook-tests --test withdrawal_equals_rebuild");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each("withdrawal_equals_rebuild", CASES, case);
 }
 
 fn case(seed: u64) {

@@ -265,10 +265,16 @@ pub struct FindingRow {
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn finding_rows(connection: &Connection, subject: Option<i64>) -> Result<Vec<FindingRow>, StoreError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, kind, subject, other, about, text FROM finding
-         WHERE ?1 IS NULL OR subject = ?1 OR (other <> 0 AND other = ?1) ORDER BY kind, id",
-    )?;
+    const COLUMNS: &str = "id, kind, subject, other, about, text";
+    // Each half by its own index; a condition on both would look through all findings.
+    let query = match subject {
+        None => format!("SELECT {COLUMNS} FROM finding WHERE ?1 IS NULL ORDER BY kind, id"),
+        Some(_) => format!(
+            "SELECT {COLUMNS} FROM finding WHERE subject = ?1
+             UNION SELECT {COLUMNS} FROM finding WHERE other <> 0 AND other = ?1 ORDER BY kind, id"
+        ),
+    };
+    let mut statement = connection.prepare_cached(&query)?;
     let rows = statement.query_map([subject], |row| {
         Ok(FindingRow {
             id: FindingId::new(row.get(0)?),

@@ -181,6 +181,7 @@ impl Daybook {
                 }
             }
             if control {
+                join_alone(writer.tx, writer.state)?;
                 let before = std::mem::take(&mut writer.state.ring.roster);
                 writer.state.refold();
                 open_keys(writer.tx, writer.state)?;
@@ -211,6 +212,27 @@ impl Daybook {
                 return self.write(|writer| adopt_clock(writer.tx, writer.state));
             }
         }
+    }
+}
+
+/// Takes into their logs what was known alone and joins now.
+fn join_alone(tx: &Connection, state: &mut State) -> Result<(), Error> {
+    let mut left = alone::runs(tx)?;
+    loop {
+        let mut waiting: Vec<Vec<u8>> = Vec::new();
+        for bytes in &left {
+            let Ok(run) = Run::read(bytes).and_then(|run| run.verify(&state.ring.incident)) else { continue };
+            match take_run(tx, state, &run) {
+                Ok(_) => {}
+                Err(Declined::Store(error)) => return Err(error.into()),
+                Err(_) => waiting.push(bytes.clone()),
+            }
+        }
+        if waiting.len() == left.len() {
+            return Ok(());
+        }
+        alone::set_runs(tx, &waiting)?;
+        left = waiting;
     }
 }
 

@@ -1,7 +1,7 @@
 //! Speed of the book on the workload `merge-1`, beside plain Automerge on the same changes in the same run.
 //!
 //! ```text
-//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|append|memory|import]... [--runs 5]
+//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|append|memory|import|sync]... [--runs 5]
 //!                                              [--entries 100000] [--dir PATH] [--full] [--json]
 //! ```
 //!
@@ -19,7 +19,9 @@
 mod append;
 mod automerge_sync;
 mod book;
+mod import;
 mod measure;
+mod meeting;
 mod memory;
 mod merge;
 mod stages;
@@ -96,8 +98,19 @@ fn main() {
     if memory::is_child() {
         return memory::child();
     }
-    let pinned = measure::pin();
+    if meeting::is_child() {
+        return meeting::child();
+    }
+    // Two processes meet on two cores; everything else is measured on one.
     let options = Options::read();
+    if options.only == ["sync"] {
+        let met = meeting::measure(&options);
+        if options.json {
+            println!("{met}");
+        }
+        return;
+    }
+    let pinned = measure::pin();
     let mut results = Map::new();
     results.insert("pinned".into(), json!(pinned));
     options.say(&format!(
@@ -122,7 +135,7 @@ fn main() {
         results.insert("memory".into(), memory::measure(&options));
     }
     if options.wants("import") {
-        results.insert("import".into(), import(&options));
+        results.insert("import".into(), import::measure(&options));
     }
     if options.json {
         println!("{}", Value::Object(results));
@@ -151,13 +164,4 @@ fn generate(options: &Options, results: &mut Map<String, Value>) -> Workload {
         json!({"name": workload::NAME, "hash": workload.hash, "entries": counts.total(), "run_bytes": bytes}),
     );
     workload
-}
-
-/// Import of FHIR files: the facade has no import yet.
-fn import(options: &Options) -> Value {
-    match std::env::var_os("DAYBOOK_FHIR_DATA") {
-        None => options.say("import: not measured, DAYBOOK_FHIR_DATA is not set"),
-        Some(_) => options.say("import: not measured, the facade cannot import yet"),
-    }
-    Value::Null
 }

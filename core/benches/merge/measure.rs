@@ -30,15 +30,27 @@ pub fn pin() -> bool {
 
 /// A line of this process's status.
 fn status(name: &str) -> Option<String> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    status_of("self", name)
+}
+
+fn status_of(process: &str, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line[name.len()..].trim().to_owned())
 }
 
 /// Greatest resident memory of this process so far, in bytes; 0 where the system does not say.
 pub fn peak_memory() -> u64 {
-    let kib = status("VmHWM:").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
+    kib(status("VmHWM:"))
+}
+
+/// The same of another process.
+pub fn peak_of(process: u32) -> u64 {
+    kib(status_of(&process.to_string(), "VmHWM:"))
+}
+
+fn kib(text: Option<String>) -> u64 {
+    text.and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
 }
 
 /// Begins the count of [`peak_memory`] anew, where the system allows that.

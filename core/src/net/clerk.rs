@@ -46,6 +46,8 @@ impl Clerk {
         told: tokio::sync::mpsc::UnboundedSender<Notice>,
     ) -> Result<Self, NetError> {
         let (to, from) = channel();
+        // Known before the first session: what others write from here on is news to every one of them.
+        let version = book.version_elsewhere().ok();
         let desk = Desk {
             book,
             limits,
@@ -54,7 +56,7 @@ impl Clerk {
             seats: BTreeMap::new(),
             began: Instant::now(),
             looked_ms: 0,
-            version: None,
+            version,
             stopping: false,
         };
         std::thread::Builder::new().name("book".into()).spawn(move || desk.work()).map_err(NetError::System)?;

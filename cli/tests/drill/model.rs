@@ -42,8 +42,15 @@ pub fn findings(answer: &Value) -> Raised {
     };
     let mut raised = Raised::new();
     let mut raise = |kind: &str, tag: &str| *raised.entry((kind.to_owned(), tag.to_owned())).or_default() += 1;
-    for act in ["dispense", "allergy", "weight"].into_iter().flat_map(of).filter(|act| wrong(act)) {
-        raise("implausible-time", text(act, "patient"));
+    let weights = of("weight");
+    for (place, act) in ["dispense", "allergy", "weight"].into_iter().flat_map(|kind| of(kind).into_iter().enumerate())
+    {
+        // Whoever weighs again has taken note of the first weight, which is no longer looked at.
+        let again = |later: &&Value| later["device"] == act["device"] && later["patient"] == act["patient"];
+        let stands = act["kind"] != "weight" || !weights[place + 1..].iter().any(again);
+        if stands && wrong(act) {
+            raise("implausible-time", text(act, "patient"));
+        }
     }
     let mut dispenses = of("dispense");
     dispenses.sort_by_key(|act| at_ms(act));

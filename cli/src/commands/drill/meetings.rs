@@ -194,12 +194,14 @@ fn pass(mut from: TcpStream, mut to: TcpStream, own: &AtomicU64, all: &[AtomicU6
                 return false;
             }
         };
-        own.fetch_add(piece.len() as u64, Ordering::SeqCst);
-        let sum: u64 = all.iter().map(|count| count.load(Ordering::SeqCst)).sum();
-        if sum > cut_after {
-            let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+        let passed: u64 = all.iter().map(|count| count.load(Ordering::SeqCst)).sum();
+        if passed.saturating_add(piece.len() as u64) > cut_after {
+            // What passed arrives; nothing more does, whatever is still said.
+            let _ = to.shutdown(Shutdown::Write);
+            while from.read(&mut bytes).is_ok_and(|count| count > 0) {}
             return true;
         }
+        own.fetch_add(piece.len() as u64, Ordering::SeqCst);
         // Bytes that the other side no longer takes are counted all the same: they were sent.
         let _ = to.write_all(piece);
     }

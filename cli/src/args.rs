@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    allergy, backup, completions, condition, correct, desk, digest, dispense, enrol, export, findings, immunization,
-    import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, serve, status, stock, sync,
-    verify,
+    allergy, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
+    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, serve, status,
+    stock, sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -104,6 +104,8 @@ pub enum Command {
     Restore(restore::Restore),
     /// Change the passphrase of the book
     Passphrase(passphrase::ChangePassphrase),
+    /// Rehearse: several devices of an exercise write apart, meet, and are compared
+    Drill(drill::Drill),
     /// Completions for your shell
     Completions(completions::Completions),
 }

@@ -9,6 +9,7 @@ pub mod correct;
 pub mod desk;
 pub mod digest;
 pub mod dispense;
+pub mod drill;
 pub mod enrol;
 pub mod export;
 pub mod findings;
@@ -64,6 +65,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Backup(args) => backup::run(&args, context),
         Command::Restore(args) => restore::run(&args, context),
         Command::Passphrase(args) => passphrase::run(&args, context),
+        Command::Drill(args) => drill::run(&args, context),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

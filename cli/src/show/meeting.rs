@@ -105,7 +105,9 @@ fn name_or_address(report: &Report) -> String {
     report.who.as_ref().map_or_else(|| safe(&report.from), |who| name(Some(who)))
 }
 
-fn bytes(count: u64) -> String {
+/// A count of bytes in few figures.
+#[must_use]
+pub fn bytes(count: u64) -> String {
     match count {
         0..10_000 => format!("{count} bytes"),
         10_000..10_000_000 => format!("{} kB", count / 1_000),
@@ -113,6 +115,8 @@ fn bytes(count: u64) -> String {
     }
 }
 
-fn time(ms: u64) -> String {
+/// A time in seconds.
+#[must_use]
+pub fn time(ms: u64) -> String {
     if ms < 10_000 { format!("{}.{} s", ms / 1_000, ms % 1_000 / 100) } else { format!("{} s", ms / 1_000) }
 }

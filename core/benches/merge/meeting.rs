@@ -43,12 +43,12 @@ fn first_sync(options: &Options, entries: usize) -> Value {
     let mut served = member(&workload.world, 0, &full);
     book::fill(&mut served, workload.runs.iter());
     drop(served);
-    let (server, address) = Server::start(&full);
+    let (other, address) = Server::start(&full);
     let empty = folder.path().join("empty");
     drop(member(&workload.world, 1, &empty));
     let here = Daybook::open(&empty, PASSPHRASE, Box::new(SeededHost::new(5))).expect("a book");
     let (report, time) = took(|| dial(here, address));
-    let (theirs, ours) = (server.peak(), peak_of(std::process::id()));
+    let (theirs, ours) = (other.peak(), peak_of(std::process::id()));
     let mut here = Daybook::open(&empty, PASSPHRASE, Box::new(SeededHost::new(6))).expect("a book");
     assert_eq!(here.digest().expect("a digest"), digest, "visible here");
     let (wall, plain) = (time.wall.as_secs_f64(), alone.wall.as_secs_f64());
@@ -63,15 +63,15 @@ fn first_sync(options: &Options, entries: usize) -> Value {
 /// Two books with the same thousand logs.
 fn in_sync(options: &Options) -> Value {
     let mut world = World::new(9, LOGS / 2, Role::Clinician);
-    for author in 0..LOGS / 2 {
+    for (author, now_ms) in (0..LOGS / 2).zip(World::start_ms()..) {
         for (statement, lane) in
             [(Statement::NoKnownAllergies, Lane::Safety), (Statement::Note { text: "seen" }, Lane::Routine)]
         {
             let effective = EffectiveTime::parse("2026-11-22T08:00:00Z", 0).expect("a time");
-            let patient = Some(PatientId::new([author as u8; 16]));
+            let patient = Some(PatientId::new([author.to_le_bytes()[0]; 16]));
             let fact = Fact { patient, effective, targets: Vec::new(), import: None, reason: "", statement };
             let operation = Operation::Fact(fact).to_bytes();
-            world.write(author, CompartmentKind::Clinical, lane, &[operation], World::start_ms() + author as i64);
+            world.write(author, CompartmentKind::Clinical, lane, &[operation], now_ms);
         }
     }
     let runs: Vec<Vec<u8>> = world.authors.iter().flat_map(|a| a.logs.values().flat_map(|log| log.runs(64))).collect();

@@ -271,7 +271,9 @@ impl Desk {
                 break;
             }
         }
-        if seat.out.is_closed() || (seat.gone && seat.inbox.is_empty()) {
+        // What came before the stream broke is taken first, as far as a session that cannot answer takes it.
+        let read_out = seat.inbox.is_empty() || !seat.session.wants_input();
+        if (seat.out.is_closed() || seat.gone) && read_out {
             seat.session.disconnected(now, book);
             while let Some(event) = seat.session.poll_event() {
                 stored |= matches!(event, Event::Stored { .. });

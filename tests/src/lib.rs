@@ -10,5 +10,6 @@ pub mod model;
 pub mod pages;
 pub mod pair;
 pub mod shelf;
+pub mod small_world;
 pub mod workload;
 pub mod world;

@@ -115,10 +115,10 @@ impl World {
         let world_ms = Arc::new(AtomicI64::new(START_MS));
         let mut devices = Vec::new();
         for number in 0..count {
-            let off_ms = match rng.random_range(0..4) {
-                0 => 0,
-                1 => rng.random_range(-HOUR_MS.cast_signed()..=HOUR_MS.cast_signed()),
-                2 => rng.random_range(-60..=60) * DAY_MS,
+            let off_ms = match rng.random_range(0..8) {
+                0..3 => 0,
+                3..6 => rng.random_range(-HOUR_MS.cast_signed()..=HOUR_MS.cast_signed()),
+                6 => rng.random_range(-60..=60) * DAY_MS,
                 _ => rng.random_range(-3_650..=3_650) * DAY_MS,
             };
             let clock = (&world_ms, off_ms, rng.random_range(-200..=200));
@@ -263,7 +263,9 @@ impl World {
             if let Some(entries) = self.try_act(device) {
                 told += entries;
             }
-            let ms = self.rng.random_range(1..2_000);
+            // Who is in a conversation writes fast: greetings have a time limit.
+            let most = if self.links.is_empty() { 60_000 } else { 200 };
+            let ms = self.rng.random_range(1..most);
             self.pass(ms);
         }
         let written = self.devices[device].note_written(&before);

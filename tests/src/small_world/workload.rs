@@ -106,7 +106,7 @@ impl People<'_> {
             65..70 => self.say(patient, Statement::Note { text: "seen at the gate" }, Vec::new()),
             70..75 => self.take_back(),
             75..79 => self.correct(),
-            79..96 => self.stock(),
+            79..98 => self.stock(),
             _ => self.resolve(),
         }
     }
@@ -162,14 +162,14 @@ impl People<'_> {
             quantity: Quantity::new(20, 0, "tablet").ok(),
             lot: LOTS.choose(self.rng).expect("not empty"),
             expiry: None,
-            days: *[None, Some(1), Some(5), Some(10)].choose(self.rng).expect("not empty"),
+            days: *[None, Some(1), Some(3), Some(7)].choose(self.rng).expect("not empty"),
             receiver: None,
             place: PLACES.choose(self.rng).expect("not empty"),
             heads: Vec::new(),
             override_reason: "",
         };
         let stated = self.rng.random_bool(0.3).then(|| {
-            let day = self.rng.random_range(-20..=20);
+            let day = self.rng.random_range(-40..=40);
             EffectiveTime::stated(crate::host::START_MS + day * DAY_MS, 0, Precision::Day).expect("in range")
         });
         let written = match self.book.dispense(patient, &dispense, stated) {

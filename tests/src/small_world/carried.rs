@@ -81,6 +81,10 @@ impl World {
         assert!(report.refused.is_empty(), "whole runs in their order: {report:?}");
         self.lose_links(device);
         self.devices[device].crash();
+        let book = self.devices[device].book();
+        let shown = book.digest().expect("a digest");
+        book.post_all().expect("posted");
+        assert_eq!(shown, book.digest().expect("a digest"), "device {device} opened and left something unposted");
         self.happened("crashes before posting", &[device as u64, report.new]);
     }
 }

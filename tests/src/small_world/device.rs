@@ -105,17 +105,8 @@ impl Device {
         let mut host = DeviceHost { rng, clock: clock.clone() };
         let key = DatabaseKey::random(&mut host);
         let root = root.join(number.to_string());
-        let mut device = Self {
-            number,
-            clock,
-            written: Vec::new(),
-            image: None,
-            root,
-            starts: 0,
-            seed,
-            key,
-            book: None,
-        };
+        let mut device =
+            Self { number, clock, written: Vec::new(), image: None, root, starts: 0, seed, key, book: None };
         let member = world.membership(&world.authors[number].device);
         let mut book = Daybook::join_with_key(&device.folder(), &device.key, &member, device.host()).expect("a book");
         book.keep_grant_path(&world.path(Some(number))).expect("its grant path");
@@ -200,7 +191,13 @@ impl Device {
         let mut count = 0;
         for log in self.book().frontier().expect("the book is read") {
             for branch in &log.branches {
+                let log_name = log.log.short();
                 let from = before.get(&(log.number, branch.branch)).copied().unwrap_or(branch.fork_seq);
+                let (number, forked) = (self.number, log.branches.len() > 1);
+                assert!(
+                    branch.tip_seq == from || !forked,
+                    "device {number} writes on in {log_name}, which it saw forked"
+                );
                 for seq in from + 1..=branch.tip_seq {
                     let id = self.book().entry_id(log.number, branch.branch, seq).expect("the book is read");
                     self.written.push(Place { log: log.log, seq, id: id.expect("an entry below the tip") });

@@ -64,6 +64,8 @@ impl World {
         }
         assert!(self.links.is_empty(), "{between:?} never part");
         assert!(self.now_ms - began_ms < 60_000, "{between:?} waited without need");
+        let [one, two] = between.map(|device| self.devices[device].book().digest().expect("a digest"));
+        assert_eq!(one, two, "{between:?} met in peace and differ:\n{}", self.who_waits());
     }
 
     fn are_one(&mut self) -> bool {
@@ -157,7 +159,8 @@ impl World {
     fn entries_of(&mut self, device: usize) -> (Vec<Place>, Vec<Entry>) {
         let mut file = Vec::new();
         self.devices[device].book().export_log(&mut file).expect("exported");
-        let kinds: BTreeMap<_, CompartmentKind> = self.keys.compartments.iter().map(|(kind, id)| (*id, *kind)).collect();
+        let kinds: BTreeMap<_, CompartmentKind> =
+            self.keys.compartments.iter().map(|(kind, id)| (*id, *kind)).collect();
         let mut places = Vec::new();
         let mut opened: BTreeMap<EntryId, (Entry, EntryId)> = BTreeMap::new();
         for run in runs(&file) {
@@ -175,7 +178,8 @@ impl World {
                 let reference = EntryRef::new(log, entry.seq(), entry.id());
                 let operations = body.operations.iter().map(|(_, bytes)| bytes.to_vec()).collect();
                 let (device, compartment, counts) = (name.device, *kind, Counts::Accepted);
-                let entry_of = Entry { reference, device, compartment, before: None, hlc: body.hlc, counts, operations };
+                let entry_of =
+                    Entry { reference, device, compartment, before: None, hlc: body.hlc, counts, operations };
                 opened.insert(*entry.id(), (entry_of, *entry.backlink()));
             }
         }
@@ -186,7 +190,8 @@ impl World {
 /// Puts entries after all that they name.
 fn in_order(mut opened: BTreeMap<EntryId, (Entry, EntryId)>) -> Vec<Entry> {
     let mut index: BTreeMap<EntryId, usize> = BTreeMap::new();
-    let by_reference: BTreeMap<EntryRef, EntryId> = opened.iter().map(|(id, (entry, _))| (entry.reference, *id)).collect();
+    let by_reference: BTreeMap<EntryRef, EntryId> =
+        opened.iter().map(|(id, (entry, _))| (entry.reference, *id)).collect();
     let mut ordered: Vec<Entry> = Vec::new();
     while !opened.is_empty() {
         let ready: Vec<EntryId> = opened

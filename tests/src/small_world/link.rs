@@ -142,9 +142,8 @@ impl Link {
                 Event::InSync => self.in_sync[end] = true,
                 Event::Differs | Event::Declined { .. } => self.complaints.push(format!("{event:?}")),
                 Event::Ended(reason) => {
-                    let slow = |reason: &Reason| reason.code() == "S-009";
-                    let expected = matches!(reason, Reason::Closed | Reason::ClosedByPeer | Reason::Cut);
-                    if !expected && !(slow(&reason) && matches!(self.fault, Fault::Silent { .. })) {
+                    let silent = matches!(self.fault, Fault::Silent { .. }) && reason.code() == "S-009";
+                    if !silent && !matches!(reason, Reason::Closed | Reason::ClosedByPeer | Reason::Cut) {
                         self.complaints.push(format!("ended: {reason}"));
                     }
                 }

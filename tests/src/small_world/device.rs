@@ -132,21 +132,23 @@ impl Device {
 
     /// The program ends in order and starts again.
     pub fn restart(&mut self) {
-        let before = self.folder();
+        let (before, tips) = (self.folder(), self.tips());
         self.book = None;
         self.starts += 1;
         fs::rename(before, self.folder()).expect("the folder is renamed");
         self.open();
+        assert_eq!(tips, self.tips(), "device {} holds what it held before it started again", self.number);
     }
 
     /// Power fails: what the disk holds at this moment is all that is left.
     pub fn crash(&mut self) {
-        let before = self.folder();
+        let (before, tips) = (self.folder(), self.tips());
         self.starts += 1;
         copy(&before, &self.folder());
         self.book = None;
         fs::remove_dir_all(before).expect("the folder is removed");
         self.open();
+        assert_eq!(tips, self.tips(), "device {} holds what it held before power failed", self.number);
     }
 
     /// Somebody copies the folder and keeps the copy.
@@ -191,13 +193,9 @@ impl Device {
         let mut count = 0;
         for log in self.book().frontier().expect("the book is read") {
             for branch in &log.branches {
-                let log_name = log.log.short();
                 let from = before.get(&(log.number, branch.branch)).copied().unwrap_or(branch.fork_seq);
-                let (number, forked) = (self.number, log.branches.len() > 1);
-                assert!(
-                    branch.tip_seq == from || !forked,
-                    "device {number} writes on in {log_name}, which it saw forked"
-                );
+                let written = branch.tip_seq > from;
+                assert!(!written || log.branches.len() == 1, "device {} writes on in a forked log", self.number);
                 for seq in from + 1..=branch.tip_seq {
                     let id = self.book().entry_id(log.number, branch.branch, seq).expect("the book is read");
                     self.written.push(Place { log: log.log, seq, id: id.expect("an entry below the tip") });
@@ -206,6 +204,12 @@ impl Device {
             }
         }
         count
+    }
+
+    /// Whether the book holds a log up to a place.
+    pub fn reaches(&mut self, log: &LogId, seq: u64) -> bool {
+        let heads = self.book().heads(log).expect("the book is read");
+        heads.is_some_and(|heads| heads.branches.iter().any(|branch| branch.tip_seq >= seq))
     }
 
     /// Whether the book holds an entry.

@@ -95,7 +95,7 @@ impl Link {
                 if session.next_timeout_ms().is_some_and(|due| due <= now_ms) {
                     session.handle_timeout(now_ms, devices[self.between[end]].book());
                 }
-                moved.stored[end] = self.hear(end);
+                moved.stored[end] = self.hear(end, devices);
             }
         }
         if matches!(self.fault, Fault::Cut(after) if self.sent[0] + self.sent[1] >= after) {
@@ -134,11 +134,17 @@ impl Link {
     }
 
     /// Takes an end's events; says whether it stored something.
-    fn hear(&mut self, end: usize) -> bool {
+    fn hear(&mut self, end: usize, devices: &mut [Device]) -> bool {
+        let device = &mut devices[self.between[end]];
         let (mut stored, Some(session)) = (false, &mut self.ends[end]) else { return false };
         while let Some(event) = session.poll_event() {
             match event {
-                Event::Stored { .. } => stored = true,
+                Event::Stored { log, seq } => {
+                    stored = true;
+                    if !device.reaches(&log, seq) {
+                        self.complaints.push(format!("{} up to {seq} is said to be stored, and is not", log.short()));
+                    }
+                }
                 Event::InSync => self.in_sync[end] = true,
                 Event::Differs | Event::Declined { .. } => self.complaints.push(format!("{event:?}")),
                 Event::Ended(reason) => {
@@ -182,7 +188,7 @@ impl Link {
         if let Some(mut session) = self.ends[end].take() {
             session.disconnected(now_ms, devices[self.between[end]].book());
             self.ends[end] = Some(session);
-            self.hear(end);
+            self.hear(end, devices);
             self.ends[end] = None;
         }
     }

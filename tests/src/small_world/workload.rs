@@ -66,6 +66,8 @@ impl World {
                 | Error::AmbiguousEntry { .. }
                 | Error::NoSuchFinding
                 | Error::TakenBack
+                // The place of an entry that went with a lost device has another one now.
+                | Error::WrongKind { .. }
                 | Error::NeedsOverride { .. },
             ) => None,
             // It has not met anybody who told it of its grant.

@@ -78,8 +78,8 @@ pub(super) struct Device {
     pub clock: Arc<Clock>,
     /// What was acknowledged to its people and not lost with a copy.
     pub written: Vec<Place>,
-    /// A copy of its folder that somebody keeps, and how much was acknowledged then.
-    image: Option<(PathBuf, usize)>,
+    /// A copy of its folder that somebody keeps.
+    image: Option<PathBuf>,
     root: PathBuf,
     starts: u64,
     seed: u64,
@@ -156,7 +156,7 @@ impl Device {
         let to = self.root.join("image");
         let _ = fs::remove_dir_all(&to);
         copy(&self.folder(), &to);
-        self.image = Some((to, self.written.len()));
+        self.image = Some(to);
     }
 
     /// Whether somebody keeps a copy.
@@ -164,17 +164,15 @@ impl Device {
         self.image.is_some()
     }
 
-    /// The device is lost and the copy takes its place, as if it were the same. Returns what was acknowledged
-    /// since.
-    pub fn put_image_back(&mut self) -> Vec<Place> {
-        let (image, count) = self.image.take().expect("a copy is kept");
+    /// The device is lost and the copy takes its place, as if it were the same.
+    pub fn put_image_back(&mut self) {
+        let image = self.image.take().expect("a copy is kept");
         let before = self.folder();
         self.book = None;
         self.starts += 1;
         fs::remove_dir_all(before).expect("the folder is removed");
         fs::rename(image, self.folder()).expect("the copy is put in place");
         self.open();
-        self.written.split_off(count)
     }
 
     fn open(&mut self) {

@@ -51,7 +51,7 @@ enum Topology {
     All,
     /// Each the next one.
     Chain,
-    /// All the first one, and nobody else.
+    /// All the first one, and nobody else; it only carries, like a hub.
     Star,
     /// Everybody everybody, two at a time; while they meet nobody writes, and they never stay.
     MeetingsOnly,
@@ -257,6 +257,9 @@ impl World {
 
     fn people_write(&mut self) {
         let device = self.any_device();
+        if device == 0 && self.topology == Topology::Star {
+            return;
+        }
         let before = self.devices[device].tips();
         let mut told = 0;
         for _ in 0..self.rng.random_range(1..=8) {
@@ -348,14 +351,15 @@ impl World {
             return;
         }
         self.lose_links(device);
-        let since = self.devices[device].put_image_back();
-        for place in since {
-            // What another book holds is not lost.
-            let held = self.devices.iter_mut().any(|other| other.number != device && other.holds(&place));
-            if held {
-                self.devices[device].written.push(place);
-            } else {
-                self.lost.insert(place);
+        self.devices[device].put_image_back();
+        // Entries that no book holds any more are lost, of whomever they are.
+        for of in 0..self.devices.len() {
+            for place in std::mem::take(&mut self.devices[of].written) {
+                if self.devices.iter_mut().any(|device| device.holds(&place)) {
+                    self.devices[of].written.push(place);
+                } else {
+                    self.lost.insert(place);
+                }
             }
         }
         self.happened("replaced", &[device as u64]);

@@ -11,5 +11,6 @@ pub mod pages;
 pub mod pair;
 pub mod seeds;
 pub mod shelf;
+pub mod small_world;
 pub mod workload;
 pub mod world;

@@ -82,6 +82,24 @@ impl Daybook {
         Self::join_with(folder, passphrase, membership, host, |_| Ok(()))
     }
 
+    /// As [`Daybook::join`], with a database key that the platform's key store keeps instead of a passphrase: the
+    /// folder gets no `keys` file.
+    ///
+    /// # Errors
+    /// [`Error::BookExists`] if there is one; otherwise nothing is left behind.
+    pub fn join_with_key(
+        folder: &Path,
+        key: &DatabaseKey,
+        membership: &Membership,
+        host: Box<dyn Host>,
+    ) -> Result<Self, Error> {
+        if holds_a_book(folder) {
+            return Err(Error::BookExists);
+        }
+        fs::create_dir_all(folder)?;
+        Self::join_under(folder, key, membership, host, |_| Ok(()))
+    }
+
     /// As [`Daybook::join`], and writes what `more` writes in the same transaction.
     pub(super) fn join_with(
         folder: &Path,
@@ -91,8 +109,18 @@ impl Daybook {
         more: impl FnOnce(&rusqlite::Connection) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let key = new_folder(folder, passphrase, host.as_mut())?;
+        Self::join_under(folder, &key, membership, host, more)
+    }
+
+    fn join_under(
+        folder: &Path,
+        key: &DatabaseKey,
+        membership: &Membership,
+        mut host: Box<dyn Host>,
+        more: impl FnOnce(&rusqlite::Connection) -> Result<(), Error>,
+    ) -> Result<Self, Error> {
         let joined = (|| {
-            let mut store = Store::create(&folder.join(DATABASE), &key, &view_tables())?;
+            let mut store = Store::create(&folder.join(DATABASE), key, &view_tables())?;
             let incarnation = Incarnation::new(random(host.as_mut()));
             store.write(|tx| {
                 set_identity(tx, &membership.founding, &membership.device, &membership.admission, &incarnation)?;
@@ -117,11 +145,27 @@ impl Daybook {
     /// Says what the folder is instead, or that the passphrase is wrong; nothing is changed.
     pub fn open(folder: &Path, passphrase: &[u8], host: Box<dyn Host>) -> Result<Self, Error> {
         let key = KeyFile::open(&read_keys(folder)?, passphrase)?;
-        let store = Store::open(&folder.join(DATABASE), &key).map_err(|error| match error {
+        Self::open_under(folder, &key, host).map_err(|error| match error {
             // The passphrase opened `keys`: so this folder is a book, and its database is not what it was.
-            StoreError::NotABook => Error::Damaged("the file `book.db` does not open with the key in `keys`".into()),
-            other => other.into(),
-        })?;
+            Error::NotABook => Error::Damaged("the file `book.db` does not open with the key in `keys`".into()),
+            other => other,
+        })
+    }
+
+    /// As [`Daybook::open`], with a database key that the platform's key store keeps.
+    ///
+    /// # Errors
+    /// [`Error::NoBook`] if there is none; [`Error::NotABook`] if its database does not open with this key, which
+    /// is the key of another book, or the file is damaged. Nothing is changed.
+    pub fn open_with_key(folder: &Path, key: &DatabaseKey, host: Box<dyn Host>) -> Result<Self, Error> {
+        if !folder.join(DATABASE).exists() {
+            return Err(Error::NoBook);
+        }
+        Self::open_under(folder, key, host)
+    }
+
+    fn open_under(folder: &Path, key: &DatabaseKey, host: Box<dyn Host>) -> Result<Self, Error> {
+        let store = Store::open(&folder.join(DATABASE), key)?;
         let state = State::load(&store, store.read()?)?;
         let mut book = Self { folder: folder.to_owned(), store, state, host };
         book.make_views_if_older()?;

@@ -1,12 +1,13 @@
 //! Small worlds: honest devices, people who write, and all that goes wrong between them. In the end all books are
 //! one, hold everything that was acknowledged, and show what the reference model says.
 //!
-//! `DAYBOOK_SEED=7` runs the world of one seed, `DAYBOOK_WORLDS=2000` more worlds than the 200 of a normal run.
+//! `DAYBOOK_SEED=7` runs the world of one seed, `DAYBOOK_CASES=2000` more worlds than the 200 of a normal run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_tests::history::scratch;
+use daybook_tests::seeds::each;
 use daybook_tests::small_world::{Outcome, Tally, World};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::time::Instant;
 
 const WORLDS: u64 = 200;
@@ -42,30 +43,25 @@ const HAPPENS: &[&str] = &[
 
 #[test]
 fn honest_devices_become_one_whatever_goes_wrong() {
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let one = number("DAYBOOK_SEED");
-    let seeds = match one {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("DAYBOOK_WORLDS").unwrap_or(WORLDS),
-    };
-    let (start, count) = (Instant::now(), seeds.end - seeds.start);
-    let mut tally = Tally::new();
-    for seed in seeds {
-        let outcome = told(seed, || {
-            let outcome = run(seed);
-            if one.is_some() || seed % TWICE == 0 {
-                assert_eq!(outcome, run(seed), "the same seed gives the same trace");
-            }
-            outcome
-        });
+    let start = Instant::now();
+    let alone = std::env::var_os("DAYBOOK_SEED").is_some();
+    let all = Mutex::new((0_u64, Tally::new()));
+    each("small_world", WORLDS, |seed| {
+        let outcome = run(seed);
+        if alone || seed % TWICE == 0 {
+            assert_eq!(outcome, run(seed), "the same seed gives the same trace");
+        }
+        let (worlds, tally) = &mut *all.lock().unwrap();
+        *worlds += 1;
         for (what, count) in outcome.tally {
             *tally.entry(what).or_default() += count;
         }
-    }
-    println!("{count} worlds in {:.1} s: {tally:#?}", start.elapsed().as_secs_f64());
-    if count >= WORLDS {
+    });
+    let (worlds, tally) = all.into_inner().unwrap();
+    println!("{worlds} worlds in {:.1} s: {tally:#?}", start.elapsed().as_secs_f64());
+    if worlds >= WORLDS {
         for what in HAPPENS {
-            assert!(tally.contains_key(what), "no {what} in {count} worlds");
+            assert!(tally.contains_key(what), "no {what} in {worlds} worlds");
         }
     }
 }
@@ -73,12 +69,4 @@ fn honest_devices_become_one_whatever_goes_wrong() {
 fn run(seed: u64) -> Outcome {
     let folder = tempfile::tempdir_in(scratch()).unwrap();
     World::run(seed, folder.path())
-}
-
-/// Says how to repeat a seed that fails.
-fn told<T>(seed: u64, work: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        eprintln!("repeat: DAYBOOK_SEED={seed} cargo test -p daybook-tests --test small_world");
-        std::panic::resume_unwind(panic)
-    })
 }

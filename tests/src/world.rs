@@ -7,9 +7,13 @@ use daybook_core::crypto::{DeviceSecret, EpochSecret, Nonce, Place, ReadingKey, 
 use daybook_core::daybook::Membership;
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
 use daybook_core::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, IncidentId, KeyId, Lane, LogId};
-use daybook_core::log::{LogName, RunBuilder, Tip};
+use daybook_core::log::{LogName, Run, RunBuilder, Tip};
+use daybook_core::merge::Keyring;
 use daybook_core::record::{Body, EntryRef};
-use daybook_core::roster::{CompartmentKind, Control, ControlBody, Epoch, Founding, Grant, Role, Root, SignedFounding};
+use daybook_core::roster::{
+    CompartmentKind, Control, ControlBody, ControlEntry, Epoch, Founding, Grant, PlaceOf, Role, Root, Roster,
+    SignedFounding,
+};
 use daybook_core::store::StoredSecret;
 use std::collections::BTreeMap;
 
@@ -250,6 +254,27 @@ impl World {
             ControlBody { commit: CommitId::new(random(&mut self.host)), hlc: self.root.hlc, control }.to_bytes();
         self.root.append(&self.incident, (CONTROL, Lane::Safety), &body, None);
         self.root.logs.values().filter_map(|log| log.entries.last()).next_back().map_or(EntryId::ZERO, |entry| entry.id)
+    }
+
+    /// What a member judges entries by.
+    #[must_use]
+    pub fn ring(&self) -> Keyring {
+        let mut control = Vec::new();
+        for bytes in self.control_runs() {
+            let run = Run::read(&bytes).expect("a run").verify(&self.incident).expect("verified");
+            for entry in run.entries() {
+                let body = ControlBody::read(entry.body().expect("a body")).expect("a control body");
+                control.push(ControlEntry {
+                    place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
+                    device: run.name().device,
+                    grant: entry.entry().ground.grant,
+                    hlc: body.hlc,
+                    control: body.control,
+                });
+            }
+        }
+        let keys = self.epochs.values().map(|(id, _, key)| (*id, key.clone())).collect();
+        Keyring { incident: self.incident, roster: Roster::fold(&self.founding, &control), keys }
     }
 
     /// The runs of the root's control log.

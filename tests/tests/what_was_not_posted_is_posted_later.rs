@@ -6,13 +6,11 @@ use daybook_core::crypto::DatabaseKey;
 use daybook_core::daybook::Daybook;
 use daybook_core::limits::ENTRIES_PER_POSTING_MAX;
 use daybook_core::log::Run;
-use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs};
-use daybook_core::roster::{ControlBody, ControlEntry, PlaceOf, Roster};
+use daybook_core::merge::{self, Backlog, Intake, Logs};
 use daybook_core::store::{EntryKey, Store, StoreError};
 use daybook_core::view;
 use daybook_tests::history::{History, Replica, Shape, scratch};
 use daybook_tests::host::SeededHost;
-use daybook_tests::world::World;
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
 
@@ -75,7 +73,7 @@ fn two_processes_take_in_and_either_posts() {
 #[test]
 fn more_than_fits_into_memory_is_posted_in_parts() {
     let world = History::new(3, SHAPE);
-    let (ring, runs) = (ring(&world.world), world.runs(&mut ChaCha20Rng::seed_from_u64(3)));
+    let (ring, runs) = (world.world.ring(), world.runs(&mut ChaCha20Rng::seed_from_u64(3)));
     let mut digests = Vec::new();
     for bytes_max in [usize::MAX, 64 * 1024, 1] {
         let folder = tempfile::tempdir_in(scratch()).unwrap();
@@ -112,24 +110,4 @@ fn more_than_fits_into_memory_is_posted_in_parts() {
     assert!(digests[0].iter().any(|compartment| compartment.entries > 100));
     assert_eq!(digests[0], digests[1]);
     assert_eq!(digests[0], digests[2]);
-}
-
-/// What a member of the world judges entries by.
-fn ring(world: &World) -> Keyring {
-    let mut control = Vec::new();
-    for bytes in world.control_runs() {
-        let run = Run::read(&bytes).unwrap().verify(&world.incident).unwrap();
-        for entry in run.entries() {
-            let body = ControlBody::read(entry.body().unwrap()).unwrap();
-            control.push(ControlEntry {
-                place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
-                device: run.name().device,
-                grant: entry.entry().ground.grant,
-                hlc: body.hlc,
-                control: body.control,
-            });
-        }
-    }
-    let keys = world.epochs.values().map(|(id, _, key)| (*id, key.clone())).collect();
-    Keyring { incident: world.incident, roster: Roster::fold(&world.founding, &control), keys }
 }

@@ -8,14 +8,11 @@ use daybook_core::entry::Sealed;
 use daybook_core::limits::ENTRIES_PER_POSTING_MAX;
 use daybook_core::log::{Run, VerifiedRun};
 use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs, judge};
-use daybook_core::roster::{ControlBody, ControlEntry, PlaceOf, Roster};
 use daybook_core::store::{EntryKey, Store, StoreError};
 use daybook_core::view;
 use daybook_tests::host::SeededHost;
 use daybook_tests::workload::Workload;
-use daybook_tests::world::World;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Default)]
@@ -32,7 +29,7 @@ struct Spent {
 
 pub fn measure(options: &Options, workload: &Workload) -> Value {
     let entries = workload.counts.total();
-    let ring = ring(&workload.world);
+    let ring = workload.world.ring();
     let mut spent = Spent::default();
     let (postings, whole) = took(|| run(options, workload, &ring, &mut spent));
     let per_entry = |d: Duration| d.as_secs_f64() * 1e6 / entries as f64;
@@ -56,26 +53,6 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
         "sum", whole.cpu, whole.wall
     ));
     Value::Object(rows.into_iter().map(|(name, cost)| (name.to_owned(), json!(cost))).collect())
-}
-
-/// What a member of the world judges entries by.
-fn ring(world: &World) -> Keyring {
-    let mut control = Vec::new();
-    for bytes in world.control_runs() {
-        let run = Run::read(&bytes).expect("a run").verify(&world.incident).expect("verified");
-        for entry in run.entries() {
-            let body = ControlBody::read(entry.body().expect("a body")).expect("a control body");
-            control.push(ControlEntry {
-                place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
-                device: run.name().device,
-                grant: entry.entry().ground.grant,
-                hlc: body.hlc,
-                control: body.control,
-            });
-        }
-    }
-    let keys: BTreeMap<_, _> = world.epochs.values().map(|(id, _, key)| (*id, key.clone())).collect();
-    Keyring { incident: world.incident, roster: Roster::fold(&world.founding, &control), keys }
 }
 
 fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent) -> usize {

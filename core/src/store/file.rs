@@ -8,7 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How pages are kept, to be said before the first is read. Of 8 KiB: on bulk merge as fast as of 16 KiB and a
-/// fifth faster than of 4 KiB; an edit writes half as much as with 16 KiB. Authenticated by HMAC-SHA256, which processors have instructions for: half the cost of SHA-512.
+/// fifth faster than of 4 KiB; an edit writes half as much as with 16 KiB. Authenticated by HMAC-SHA256, which
+/// processors have instructions for: half the cost of SHA-512.
 const PAGES: [(&str, &str); 2] = [("cipher_page_size", "8192"), ("cipher_hmac_algorithm", "HMAC_SHA256")];
 /// Pages of the write-ahead log after which they move into the book: 1 MiB, so that a small disk is not filled
 /// by what is there twice.

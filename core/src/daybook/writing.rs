@@ -73,8 +73,8 @@ impl Writer<'_> {
     /// The end of an own log.
     fn tip(&self, name: &LogName) -> Result<Tip, Error> {
         let mut tip = Tip::start(name, &self.state.ring.incident);
-        if let Some(row) = Store::log_row(self.tx, &tip.log)?
-            && let Some(branch) = Store::branches(self.tx, row.number)?.first()
+        if let Some(number) = Store::log_number(self.tx, &tip.log)?
+            && let Some(branch) = Store::branches(self.tx, number)?.first()
         {
             (tip.seq, tip.id) = (branch.tip_seq, branch.tip_id);
         }

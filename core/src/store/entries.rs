@@ -166,8 +166,8 @@ impl Store {
         if run.entries().last().is_some_and(|last| last.seq() > SEQ_MAX) {
             return Err(Declined::TooManyLogs);
         }
-        let log = match Self::log_row(tx, &run.log())? {
-            Some(log) => log.number,
+        let log = match Self::log_number(tx, &run.log())? {
+            Some(number) => number,
             None if first.seq() > 1 => return Err(Declined::DoesNotJoin),
             None => Self::add_log(tx, run.name(), run.log())?,
         };
@@ -281,6 +281,15 @@ impl Store {
         }
     }
 
+    /// The number of a log in this book, if it is here.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn log_number(connection: &Connection, log: &LogId) -> Result<Option<i64>, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT id FROM log WHERE log = ?1")?;
+        Ok(statement.query_row([log.as_bytes()], |row| row.get(0)).optional()?)
+    }
+
     /// A log by its id.
     ///
     /// # Errors
@@ -372,10 +381,7 @@ impl Store {
         if reference.seq > SEQ_MAX {
             return Ok(None);
         }
-        let mut statement = connection.prepare_cached("SELECT id FROM log WHERE log = ?1")?;
-        let Some(log) = statement.query_row([reference.log.as_bytes()], |row| row.get::<_, i64>(0)).optional()? else {
-            return Ok(None);
-        };
+        let Some(log) = Self::log_number(connection, &reference.log)? else { return Ok(None) };
         let mut statement = connection.prepare_cached("SELECT id, entry FROM entry WHERE id BETWEEN ?1 AND ?2")?;
         let mut rows = statement.query((EntryKey::new(log, reference.seq, 0), EntryKey::new(log, reference.seq, 7)))?;
         while let Some(row) = rows.next()? {

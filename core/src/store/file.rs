@@ -199,7 +199,7 @@ impl Store {
         if self.poisoned {
             return Err(StoreError::Poisoned.into());
         }
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(StoreError::from)?;
+        self.step("BEGIN IMMEDIATE").map_err(StoreError::from)?;
         let worked = self.data_version().map_err(E::from).and_then(|version| {
             let changed = version != self.seen_version;
             work(&self.connection, self, changed).map(|value| (value, version))
@@ -212,7 +212,7 @@ impl Store {
                 return Err(error);
             }
         };
-        if let Err(error) = self.connection.execute_batch("COMMIT") {
+        if let Err(error) = self.step("COMMIT") {
             let error = StoreError::from(error);
             // A commit that found the disk full or the book busy was undone as a whole by SQLite.
             self.poisoned = !matches!(error, StoreError::Full | StoreError::Busy | StoreError::ReadOnly);
@@ -226,6 +226,11 @@ impl Store {
             return Err(StoreError::Disk("the file of the book is gone".into()).into());
         }
         Ok(value)
+    }
+
+    /// Runs a statement without values that is run again and again.
+    fn step(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
     /// Gives back what the write-ahead log takes on the disk: it may be what a full disk lacks.
@@ -242,7 +247,7 @@ impl Store {
     }
 
     fn data_version(&self) -> Result<i64, StoreError> {
-        Ok(self.connection.pragma_query_value(None, "data_version", |row| row.get(0))?)
+        Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     /// Whether another process has written since this was last asked.

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     allergy, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
-    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, serve, status,
-    stock, sync, verify,
+    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, safe_to_lose, serve,
+    status, stock, sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -55,6 +55,8 @@ pub enum Command {
     Sync(sync::Sync),
     /// What this book holds
     Status(status::Status),
+    /// Whether this computer can be lost without losing what was written on it
+    SafeToLose(safe_to_lose::SafeToLose),
     /// Register, find, show and change patients
     #[command(subcommand)]
     Patient(patient::Patient),

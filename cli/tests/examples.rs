@@ -159,7 +159,9 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
             continue;
         }
         let said = desk.run(&args);
-        if said.code != 0 {
+        // The newcomer's computer alone has met this book: a no, which is an answer too.
+        let expected = if example.command == "safe-to-lose" { 3 } else { 0 };
+        if said.code != expected {
             failed.push(format!("{line}\n{}", said.shown()));
         } else if !pipes {
             let last = said.stdout.lines().last().unwrap_or("{}");

@@ -156,11 +156,12 @@ impl World {
     /// What an author shows in a session; the root if none.
     #[must_use]
     pub fn credentials(&self, author: Option<usize>) -> Credentials {
-        let device = author.map_or(&self.root.device, |author| &self.authors[author].device);
+        let author_of = author.map_or(&self.root, |author| &self.authors[author]);
         Credentials {
             founding: self.founding.clone(),
             admission: self.admission.clone(),
-            device: DeviceSecret::from_secret(&device.to_secret()),
+            device: DeviceSecret::from_secret(&author_of.device.to_secret()),
+            incarnation: author_of.incarnation,
             path: self.path(author),
         }
     }

@@ -24,6 +24,7 @@ pub mod passphrase;
 pub mod patient;
 pub mod rebuild;
 pub mod restore;
+pub mod safe_to_lose;
 pub mod serve;
 pub mod status;
 pub mod stock;
@@ -44,6 +45,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Serve(args) => serve::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),
         Command::Status(args) => status::run(args, context),
+        Command::SafeToLose(args) => safe_to_lose::run(args, context),
         Command::Patient(args) => patient::run(args, context),
         Command::Allergy(args) => allergy::run(args, context),
         Command::Observe(args) => observe::run(&args, context),

@@ -1,14 +1,13 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::clock::{EffectiveTime, Precision};
 use daybook_core::daybook::{Elsewhere, PeerSeen, Status as BookStatus};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
 use crate::output::Reply;
 use crate::show::text::safe;
-use crate::show::{fact, json};
+use crate::show::{fact, holdings, json};
 
 /// What this book holds
 #[derive(Debug, Args)]
@@ -21,7 +20,7 @@ pub struct Status {}
 /// When the book cannot be opened or read.
 pub fn run(_: Status, context: &mut Context) -> Answer {
     let mut book = context.open()?;
-    let (status, elsewhere) = (book.status()?, book.elsewhere()?);
+    let (status, elsewhere, held) = (book.status()?, book.elsewhere()?, book.holdings()?);
     let object = json!({
         "incident": status.incident,
         "incident_id": status.incident_id,
@@ -32,37 +31,29 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "open_findings": status.open_findings,
         "newer_control": status.newer_control,
         "bytes_on_disk": status.bytes_on_disk,
-        "only_here": elsewhere.only_here,
+        "only_here": held.only_here(),
         "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
+        "holders": json::list(&held.holders, |holder| holdings::holder(holder, context.offset())),
+        "held": json::list(&held.logs, holdings::log),
     });
-    Ok(Reply::new(object, text(&status) + &elsewhere_text(&elsewhere, context.offset())))
-}
-
-/// A time as this computer's clock tells it.
-fn at(peer: &PeerSeen, offset: i16) -> String {
-    EffectiveTime::stated(peer.at_ms, offset, Precision::Second).map(|time| time.to_fhir()).unwrap_or_default()
+    Ok(Reply::new(object, text(&status) + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
 }
 
 fn peer_json(peer: &PeerSeen, offset: i16) -> Value {
-    json!({"with": json::author(&peer.who), "at": at(peer, offset), "behind": peer.behind})
+    json!({"with": json::author(&peer.who), "at": holdings::at(peer.at_ms, offset), "behind": peer.behind})
 }
 
-/// With whom this book was in sync, and what would be lost with this computer.
-fn elsewhere_text(elsewhere: &Elsewhere, offset: i16) -> String {
+/// With whom this book was in sync.
+fn peers_text(elsewhere: &Elsewhere, offset: i16) -> String {
     let mut text = String::new();
     for (place, peer) in elsewhere.peers.iter().enumerate() {
         let label = if place == 0 { "in sync:   " } else { "           " };
-        let when = at(peer, offset).replace('T', " ").chars().take(16).collect::<String>();
+        let when = holdings::minute(peer.at_ms, offset);
         text.push_str(&format!("{label}with {} on {when}", safe(&fact::author(&peer.who))));
         if peer.behind > 0 {
             text.push_str(&format!("; {} entries came since", peer.behind));
         }
         text.push('\n');
-    }
-    match elsewhere.only_here {
-        0 if elsewhere.peers.is_empty() => {}
-        0 => text.push_str("elsewhere: all entries are on another device too\n"),
-        count => text.push_str(&format!("elsewhere: {count} entries are not yet anywhere else but here\n")),
     }
     text
 }

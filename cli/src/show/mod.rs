@@ -5,6 +5,7 @@
 
 pub mod chart;
 pub mod fact;
+pub mod holdings;
 pub mod json;
 pub mod lists;
 pub mod meeting;

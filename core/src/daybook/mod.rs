@@ -9,9 +9,11 @@ mod enrolment;
 mod error;
 mod findings;
 mod founding;
+mod holdings;
 mod imports;
 mod patients;
 mod peers;
+mod receipts;
 mod saying;
 mod state;
 mod syncing;
@@ -24,7 +26,9 @@ pub use charts::{fact_text, setting_text, value_text};
 pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms};
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
+pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};
 pub use peers::{Elsewhere, PeerSeen};
+pub use receipts::Doubt;
 pub use saying::Say;
 pub use types::{
     AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,

@@ -1,4 +1,4 @@
-//! With whom this book was in sync, and what is nowhere else yet. Local: nothing of it travels.
+//! With whom this book was in sync. Local: nothing of it travels.
 //!
 //! ```text
 //! value "peer <device id, hexadecimal>" = time 8 (ms, signed) | (log id 32 | place 8 | entry id 32) ...
@@ -25,13 +25,11 @@ pub struct PeerSeen {
     pub behind: u64,
 }
 
-/// What stands elsewhere.
+/// Devices that this book was in sync with.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Elsewhere {
     /// Devices that this book was in sync with, newest first.
     pub peers: Vec<PeerSeen>,
-    /// Entries that no other device is known to hold.
-    pub only_here: u64,
 }
 
 /// Heads that a device held, by log.
@@ -70,7 +68,7 @@ impl Daybook {
         })
     }
 
-    /// With whom this book was in sync, and how many of its entries are nowhere else yet.
+    /// With whom this book was in sync, and how many of its entries came since.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be read.
@@ -88,11 +86,9 @@ impl Daybook {
             }
         }
         let mut behind = vec![0; peers.len()];
-        let mut only_here = 0;
         for log in Store::logs(connection)? {
             for branch in Store::branches(connection, log.number)? {
                 let entries = branch.tip_seq - branch.fork_seq;
-                let mut most = 0;
                 for ((_, _, heads), behind) in peers.iter().zip(&mut behind) {
                     let mut held = 0;
                     for (seq, id) in heads.get(&log.log).into_iter().flatten() {
@@ -101,10 +97,8 @@ impl Daybook {
                             held = held.max(seq.saturating_sub(branch.fork_seq));
                         }
                     }
-                    most = most.max(held);
                     *behind += entries.saturating_sub(held);
                 }
-                only_here += entries.saturating_sub(most);
             }
         }
         let mut seen: Vec<PeerSeen> = peers
@@ -113,7 +107,7 @@ impl Daybook {
             .map(|((device, at_ms, _), behind)| PeerSeen { who: self.state.author(device), at_ms, behind })
             .collect();
         seen.sort_by_key(|peer| std::cmp::Reverse((peer.at_ms, peer.who.device)));
-        Ok(Elsewhere { peers: seen, only_here })
+        Ok(Elsewhere { peers: seen })
     }
 }
 

@@ -12,7 +12,7 @@ use crate::record::EntryRef;
 use crate::roster::GrantPath;
 use crate::store::{EntryKey, Store};
 use crate::sync::{
-    Credentials, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Session, Shelf, Side, Standing, Trouble, Want,
+    Credentials, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf, Side, Standing, Trouble, Want,
 };
 
 /// Name of the local value that holds the grant path as it was given.
@@ -45,6 +45,7 @@ impl Daybook {
             founding: self.state.founding.clone(),
             admission: admission.ok_or(Error::Damaged("a part of the book is missing".into()))?,
             device: DeviceSecret::from_secret(&self.state.device.to_secret()),
+            incarnation: self.state.incarnation,
             path: self.grant_path()?,
         })
     }
@@ -220,6 +221,10 @@ impl Shelf for Daybook {
 
     fn post(&mut self) -> Result<(), Trouble> {
         Ok(self.post_all()?)
+    }
+
+    fn keep_receipt(&mut self, peer: &Peer, receipt: &Receipt, covers: &[LogHeads]) -> Result<(), Trouble> {
+        Ok(self.write(|writer| super::receipts::keep(writer, peer, receipt, covers))?)
     }
 
     fn wants(&mut self) -> Result<Vec<Want>, Trouble> {

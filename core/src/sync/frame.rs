@@ -10,7 +10,7 @@ use super::shelf::Want;
 use super::trie::{Fingerprint, Node, Record, Short};
 use crate::crypto::{ParcelGroup, Signature};
 use crate::entry::{Bytes, CarryError};
-use crate::id::{EntryId, KeyId, LogId};
+use crate::id::{EntryId, Incarnation, KeyId, LogId};
 use crate::limits::{BRANCHES_PER_LOG_MAX, PARCEL_BYTES, SEQ_MAX};
 
 /// Kinds of frames by number.
@@ -32,6 +32,7 @@ pub mod kind {
     pub const BYE: u8 = 14;
     pub const KEYS: u8 = 15;
     pub const PARCELS: u8 = 16;
+    pub const HELD: u8 = 17;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
@@ -62,12 +63,27 @@ pub struct Heads {
 }
 
 /// What a device says that it holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Receipt {
     /// Hash of all heads that it holds.
     pub frontier: [u8; 32],
+    /// The installation of the device that holds them.
+    pub incarnation: Incarnation,
     /// Its signature.
     pub signature: Signature,
+}
+
+impl Receipt {
+    fn read(from: &mut Bytes<'_>) -> Result<Self, SessionRule> {
+        let (frontier, incarnation) = (from.array()?, Incarnation::new(from.array()?));
+        Ok(Self { frontier, incarnation, signature: Signature(from.array()?) })
+    }
+
+    fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.frontier);
+        to.extend_from_slice(self.incarnation.as_bytes());
+        to.extend_from_slice(&self.signature.0);
+    }
 }
 
 /// What a frame says.
@@ -99,8 +115,10 @@ pub enum Frame<'a> {
     Decline(LogId, [u8; 5]),
     /// Bodies that are wanted.
     Want(Want),
-    /// A receipt.
+    /// A receipt, by which a side says that it is about to close.
     Receipt(Receipt),
+    /// A receipt while the session goes on.
+    Held(Receipt),
     /// Keys that this side may have and does not hold.
     Keys(Vec<KeyId>),
     /// Parcels of keys that the other side asked for.
@@ -279,7 +297,8 @@ impl<'a> Frame<'a> {
                 }
                 Self::Want(want)
             }
-            kind::RECEIPT => Self::Receipt(Receipt { frontier: from.array()?, signature: Signature(from.array()?) }),
+            kind::RECEIPT => Self::Receipt(Receipt::read(&mut from)?),
+            kind::HELD => Self::Held(Receipt::read(&mut from)?),
             kind::KEYS | kind::PARCELS if payload.is_empty() => return Err(SessionRule::Frame),
             kind::KEYS => {
                 let mut keys = Vec::new();
@@ -369,9 +388,12 @@ impl<'a> Frame<'a> {
                 kind::WANT
             }
             Self::Receipt(receipt) => {
-                to.extend_from_slice(&receipt.frontier);
-                to.extend_from_slice(&receipt.signature.0);
+                receipt.write(&mut to);
                 kind::RECEIPT
+            }
+            Self::Held(receipt) => {
+                receipt.write(&mut to);
+                kind::HELD
             }
             Self::Keys(keys) => {
                 keys.iter().for_each(|key| to.extend_from_slice(key.as_bytes()));

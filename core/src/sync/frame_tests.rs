@@ -13,6 +13,9 @@ fn parcels(recipients: u8) -> ParcelGroup {
     ParcelGroup { key_id: KeyId::new([6; 32]), ephemeral, parcels: (0..recipients).map(parcel).collect() }
 }
 
+const RECEIPT: Receipt =
+    Receipt { frontier: [3; 32], incarnation: crate::id::Incarnation::new([5; 16]), signature: Signature([4; 64]) };
+
 #[test]
 fn a_frame_brings_keys_one_by_one_and_no_more_than_were_asked_for_at_one_time() {
     for (kind, empty) in [(kind::KEYS, Vec::new()), (kind::PARCELS, Vec::new())] {
@@ -43,7 +46,8 @@ fn all() -> Vec<Frame<'static>> {
         Frame::Ack(5),
         Frame::Decline(LogId::new([8; 32]), *b"E-010"),
         Frame::Want(Want { log: LogId::new([8; 32]), from: 2, to: 2 }),
-        Frame::Receipt(Receipt { frontier: [3; 32], signature: Signature([4; 64]) }),
+        Frame::Receipt(RECEIPT),
+        Frame::Held(RECEIPT),
         Frame::Keys(vec![KeyId::new([6; 32]); 2]),
         Frame::Parcels(vec![parcels(1)]),
         Frame::Bye(None),

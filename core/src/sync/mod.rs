@@ -48,9 +48,11 @@ mod traffic;
 mod trie;
 mod wire;
 
+pub use frame::Receipt;
 pub use intake::entries_of;
 pub use limits::Limits;
-pub use plan::row_of;
+pub use plan::{held, row_of};
 pub use reason::{Reason, SessionRule};
+pub use receipt::{Covered, covered, frontier, heads, verify as verify_receipt};
 pub use session::{Credentials, Event, Peer, Session, Side};
 pub use shelf::{LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want};

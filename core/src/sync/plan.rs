@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// here may have everything behind it: then nothing is sent of what no known head or rung leads to, unless
 /// `ladders` says that its rungs came too.
 pub fn missing(book: &mut dyn Shelf, log: &LogHeads, theirs: &[Head], ladders: bool) -> Result<Vec<Piece>, Trouble> {
-    let mut known: BTreeMap<u8, u64> = BTreeMap::new();
+    let mut known: Vec<(u8, u64)> = Vec::new();
     let mut joins = theirs.is_empty() || ladders;
     for head in theirs {
         let mut found = book.holds(log.number, head.seq, head.id.as_bytes())?.map(|branch| (branch, head.seq));
@@ -21,18 +21,29 @@ pub fn missing(book: &mut dyn Shelf, log: &LogHeads, theirs: &[Head], ladders: b
         }
         if let Some((branch, seq)) = found {
             joins = true;
-            mark(&log.branches, branch, seq, &mut known);
+            known.push((branch, seq));
         }
     }
     if !joins {
         return Ok(Vec::new());
     }
+    let known = held(&log.branches, known);
     let piece = |branch: &BranchOf| {
         let held = known.get(&branch.branch).copied().unwrap_or(0).max(branch.fork_seq);
         let (from, to) = (held + 1, branch.tip_seq);
         (from <= to).then_some(Piece { log: log.number, branch: branch.branch, from, to })
     };
     Ok(log.branches.iter().filter_map(piece).collect())
+}
+
+/// How far the rows of branches are held by one who holds these entries, each by branch and place, and so all
+/// before them down to place 1.
+pub fn held(branches: &[BranchOf], entries: impl IntoIterator<Item = (u8, u64)>) -> BTreeMap<u8, u64> {
+    let mut known = BTreeMap::new();
+    for (branch, seq) in entries {
+        mark(branches, branch, seq, &mut known);
+    }
+    known
 }
 
 /// Notes that a place of a branch is held, and all before it down to place 1.

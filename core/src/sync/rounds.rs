@@ -17,7 +17,7 @@ use crate::id::{CONTROL, LogId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a look at all logs costs a peer, in bytes of frames.
-const LOOK_BYTES: usize = 128 * 1024;
+pub const LOOK_BYTES: usize = 128 * 1024;
 
 /// Where a session stands.
 #[derive(Debug)]
@@ -125,6 +125,13 @@ impl Session {
 
     fn takes(&self, log: &LogHeads) -> bool {
         !self.declined.contains(&log.log)
+    }
+
+    /// What the book holds of all that this session is about.
+    pub(super) fn in_scope(&self, book: &mut dyn Shelf) -> Result<Vec<LogHeads>, Reason> {
+        let mut held = book.frontier()?;
+        held.retain(|log| self.takes(log));
+        Ok(held)
     }
 
     pub(super) fn roots_came(&mut self, control: [u8; 16], rest: [u8; 16], book: &mut dyn Shelf) -> Result<(), Reason> {

@@ -1,6 +1,5 @@
 //! The session: what a driver calls, and what every frame leads to.
 
-use super::frame::Frame;
 use super::intake::{Assembly, Intake};
 use super::limits::{Credit, EVENTS_MAX, Limits};
 use super::outflow::Outflow;
@@ -11,7 +10,7 @@ use super::trie::TrieKey;
 use super::wire::Wire;
 use crate::clock::Host;
 use crate::crypto::{AgreementPublic, DevicePublic, DeviceSecret, Secret};
-use crate::id::{DeviceId, EntryId, KeyId, LogId};
+use crate::id::{DeviceId, EntryId, Incarnation, KeyId, LogId};
 use crate::roster::{GrantPath, SignedFounding};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,6 +32,8 @@ pub struct Credentials {
     pub admission: Secret<32>,
     /// The device's keys.
     pub device: DeviceSecret,
+    /// The installation's run of the device.
+    pub incarnation: Incarnation,
     /// The device's grant path, as bytes.
     pub path: Vec<u8>,
 }
@@ -136,6 +137,8 @@ pub struct Session {
     /// Since when this side waits for the last receipt.
     pub(super) closing_ms: Option<u64>,
     pub(super) receipt_given: bool,
+    /// Frontier of the last receipt that was given.
+    pub(super) said_to_hold: Option<[u8; 32]>,
 }
 
 impl Session {
@@ -182,6 +185,7 @@ impl Session {
             stuck_since_ms: None,
             closing_ms: None,
             receipt_given: false,
+            said_to_hold: None,
         })
     }
 
@@ -281,7 +285,7 @@ impl Session {
             self.attempt(book, Self::store);
         }
         if self.peer.is_some() && late(self.said_ms, limits.ping_ms) && self.wire.waiting() == 0 {
-            self.attempt(book, |session, _| session.say(&Frame::Ping));
+            self.attempt(book, Self::say_alive);
         }
         self.watch();
     }

@@ -1,5 +1,6 @@
 //! What a session needs of a book.
 
+use super::frame::Receipt;
 use super::session::Peer;
 use crate::crypto::ParcelGroup;
 use crate::id::{CompartmentId, EntryId, KeyId, Lane, LogId};
@@ -139,6 +140,15 @@ pub trait Shelf {
     /// # Errors
     /// [`Trouble`].
     fn post(&mut self) -> Result<(), Trouble>;
+
+    /// Keeps durably that a peer signed to hold exactly `covers`.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn keep_receipt(&mut self, peer: &Peer, receipt: &Receipt, covers: &[LogHeads]) -> Result<(), Trouble> {
+        let _ = (peer, receipt, covers);
+        Ok(())
+    }
 
     /// Ranges whose bodies are missing here though nobody erased them.
     ///

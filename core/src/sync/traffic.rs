@@ -6,8 +6,9 @@ use super::introduction::{introduce, standing};
 use super::limits::{Credit, EVENTS_MAX};
 use super::outflow::Outflow;
 use super::reason::{Reason, SessionRule};
-use super::rounds::{Round, Stage};
-use super::session::{Event, Peer, Session};
+use super::receipt;
+use super::rounds::{LOOK_BYTES, Round, Stage};
+use super::session::{Credentials, Event, Peer, Session};
 use super::shelf::{Outcome, Shelf};
 use super::trie::TrieKey;
 use super::wire::{Came, Opened};
@@ -90,6 +91,7 @@ impl Session {
             Frame::Keys(keys) => self.keys_came(&keys, book),
             Frame::Parcels(groups) => self.parcels_came(&groups, book),
             Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
+            Frame::Held(receipt) => self.held_came(&receipt, book),
             Frame::Bye(code) => Err(ended_by_peer(code)),
         }
     }
@@ -214,28 +216,67 @@ impl Session {
         Ok(first)
     }
 
-    /// Signs what this side holds, once.
+    /// Signs what this side holds durably, and with it says that it is about to close; once.
     pub(super) fn give_receipt(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         self.store(book)?;
-        let Some(peer) = self.peer.filter(|_| !self.receipt_given) else { return Ok(()) };
-        self.receipt_given = true;
-        let frontier = super::receipt::frontier(&book.frontier()?);
-        let device = &self.credentials.device;
-        let incident = self.credentials.founding.incident();
-        let signature = super::receipt::sign(device, incident, peer.device, &frontier);
-        self.say(&Frame::Receipt(Receipt { frontier, signature }))
+        if std::mem::replace(&mut self.receipt_given, true) {
+            return Ok(());
+        }
+        let Some(receipt) = self.receipt(book)? else { return Ok(()) };
+        self.said_to_hold = Some(receipt.frontier);
+        self.say(&Frame::Receipt(receipt))
+    }
+
+    /// Shows that this side is there: with a receipt, if it holds something else than it last signed for.
+    pub(super) fn say_alive(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if matches!(self.stage, Stage::Live)
+            && let Some(receipt) = self.receipt(book)?.filter(|receipt| self.said_to_hold != Some(receipt.frontier))
+        {
+            self.said_to_hold = Some(receipt.frontier);
+            return self.say(&Frame::Held(receipt));
+        }
+        self.say(&Frame::Ping)
+    }
+
+    fn receipt(&self, book: &mut dyn Shelf) -> Result<Option<Receipt>, Reason> {
+        let Some(peer) = self.peer else { return Ok(None) };
+        let frontier = receipt::frontier(&receipt::heads(&self.in_scope(book)?));
+        let Credentials { device, incarnation, founding, .. } = &self.credentials;
+        Ok(Some(receipt::sign((device, *incarnation), founding.incident(), peer.device, frontier)))
     }
 
     /// The other side is about to close: it is given a receipt too.
     fn receipt_came(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let (Some(peer), Stage::Live) = (self.peer, &self.stage) else { return Err(SessionRule::Turn.into()) };
-        let own = self.credentials.device.public().device_id();
-        let incident = self.credentials.founding.incident();
-        super::receipt::verify(&peer.public, incident, own, receipt)?;
+        if !matches!(self.stage, Stage::Live) {
+            return Err(SessionRule::Turn.into());
+        }
         self.give_receipt(book)?;
-        let same = super::receipt::frontier(&book.frontier()?) == receipt.frontier;
-        self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
+        self.keep(receipt, book)?;
         if self.closing_ms.is_some() { Err(Reason::Closed) } else { Ok(()) }
+    }
+
+    /// The other side says what it holds, and goes on.
+    fn held_came(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
+        // Sent while this side began a round, or before it agreed: the next one will fit.
+        if matches!(self.stage, Stage::Introducing) {
+            return Err(SessionRule::Turn.into());
+        }
+        self.charge(LOOK_BYTES)?;
+        self.keep(receipt, book)
+    }
+
+    /// Keeps a receipt, if it is about exactly what is held here: of another frontier nothing is known.
+    fn keep(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let Some(peer) = self.peer else { return Err(SessionRule::Turn.into()) };
+        let own = self.credentials.device.public().device_id();
+        receipt::verify(&peer.public, self.credentials.founding.incident(), own, receipt)?;
+        let held = self.in_scope(book)?;
+        let same = receipt::frontier(&receipt::heads(&held)) == receipt.frontier;
+        if same {
+            book.keep_receipt(&peer, receipt, &held)?;
+        }
+        self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
+        Ok(())
     }
 
     // What goes.

@@ -11,7 +11,7 @@ use daybook_core::log::{LogName, Run, RunBuilder, Tip};
 use daybook_core::merge::Keyring;
 use daybook_core::record::{Body, EntryRef};
 use daybook_core::roster::{
-    CompartmentKind, Control, ControlBody, ControlEntry, Epoch, Founding, Grant, PlaceOf, Role, Root, Roster,
+    Chains, CompartmentKind, Control, ControlBody, ControlEntry, Epoch, Founding, Grant, PlaceOf, Role, Root, Roster,
     SignedFounding,
 };
 use daybook_core::store::StoredSecret;
@@ -266,6 +266,7 @@ impl World {
                 let body = ControlBody::read(entry.body().expect("a body")).expect("a control body");
                 control.push(ControlEntry {
                     place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
+                    branch: Some(0),
                     device: run.name().device,
                     grant: entry.entry().ground.grant,
                     hlc: body.hlc,
@@ -274,7 +275,7 @@ impl World {
             }
         }
         let keys = self.epochs.values().map(|(id, _, key)| (*id, key.clone())).collect();
-        Keyring { incident: self.incident, roster: Roster::fold(&self.founding, &control), keys }
+        Keyring { incident: self.incident, roster: Roster::fold(&self.founding, &control, &Chains::default()), keys }
     }
 
     /// The runs of the root's control log.

@@ -22,8 +22,8 @@ use daybook_core::record::{
     Statement, StockMovement,
 };
 use daybook_core::roster::{
-    CompartmentKind, Control, ControlBody, Founding, Grant, GrantPath, Rights, RightsByScope, Role, Root, Scope,
-    SignedFounding,
+    CompartmentKind, Control, ControlBody, Founding, Grant, GrantPath, PlaceOf, Revoke, Rights, RightsByScope, Role,
+    Root, Scope, SignedFounding,
 };
 use daybook_core::sync::{Reason, Session, SessionRule, Side};
 use daybook_tests::attacker::{self, Attacker, kind};
@@ -735,6 +735,74 @@ fn q005_no_right_to_one_of_the_operations() {
     say(&mut world, CompartmentKind::Clinical, Lane::Safety, &[edit(), deceased]);
     say(&mut world, CompartmentKind::Clinical, Lane::Safety, &[edit()]);
     assert_eq!(verdicts(&mut world), ["waiting for review (Q-005)", "accepted"], "one operation is enough");
+}
+
+#[test]
+fn q006_past_what_stays_trusted_of_an_ended_grant() {
+    let mut world = clinic();
+    for lane in [Lane::Routine, Lane::Routine, Lane::Safety] {
+        let operation = if lane == Lane::Safety { edit() } else { note() };
+        say(&mut world, CompartmentKind::Clinical, lane, &[operation]);
+    }
+    let (routine, grant) = (log_of(&world, Lane::Routine), world.authors[0].grant);
+    let trusted = PlaceOf { log: routine.log, seq: 1, id: routine.entries[0].id };
+    world.control(revoke(&[grant], &[], &[trusted]));
+    let mut said = verdicts(&mut world);
+    said.sort_unstable();
+    let waits = "waiting for review (Q-006)";
+    assert_eq!(said, ["accepted", waits, waits], "a log that is not named is cut whole");
+}
+
+#[test]
+fn q007_grant_does_not_count() {
+    let mut world = World::new(11, 2, Role::Clinician);
+    let device = world.authors[1].device.public();
+    // The root ends one grant of a device and says nothing of the other that it has.
+    let ended = world.authors[1].grant;
+    let again = |lifts: Vec<EntryId>| {
+        let role = Role::Clinician;
+        let (rights, role) = (role.rights(), role.word().to_owned());
+        let (person, organisation, until_ms) = (None, None, None);
+        let (history, grants, compartments) = (true, 0, 0);
+        let grant =
+            Grant { device, person, organisation, role, rights, history, until_ms, grants, compartments, lifts };
+        Control::Grant(Box::new(grant))
+    };
+    let beside = world.control(again(Vec::new()));
+    let revoke = world.control(revoke(&[ended], &[], &[]));
+    let named = world.control(again(vec![revoke]));
+    world.authors.remove(0);
+    for grant in [ended, beside, named] {
+        world.authors[0].grant = grant;
+        say(&mut world, CompartmentKind::Clinical, Lane::Routine, &[note()]);
+    }
+    assert_eq!(verdicts(&mut world), ["waiting for review (Q-006)", "waiting for review (Q-007)", "accepted"]);
+}
+
+#[test]
+fn q008_more_than_the_budget_of_the_grant() {
+    let mut world = World::new(11, 2, Role::Clinician);
+    let admin = world.admit(Role::Admin).grant;
+    assert_eq!(world.authors[2].grant, admin);
+    // An admin without budget bars a device: it waits, and the device is not barred.
+    let bar = Control::Bar { devices: vec![world.authors[0].device.public().device_id()] };
+    let incident = world.incident;
+    let hlc = Hlc::default().tick(World::start_ms());
+    let body = ControlBody { commit: CommitId::new([1; 8]), hlc, control: bar }.to_bytes();
+    world.authors[2].append(&incident, (CONTROL, Lane::Safety), &body, None);
+    let runs = world.authors[2].logs[&(CONTROL, Lane::Safety)].runs(8);
+    let (_folder, mut book) = reader(&mut world);
+    take(&mut book, &world.control_runs());
+    take(&mut book, &runs);
+    let lines = book.log(None, 100).unwrap();
+    let bars: Vec<&str> =
+        lines.iter().filter(|line| line.operations == ["bar"]).map(|line| line.verdict.as_str()).collect();
+    assert_eq!(bars, ["waiting for review (Q-008)"]);
+}
+
+fn revoke(grants: &[EntryId], spares: &[EntryId], cuts: &[PlaceOf]) -> Control {
+    let (grants, spares, cuts) = (grants.to_vec(), spares.to_vec(), cuts.to_vec());
+    Control::Revoke(Revoke { grants, spares, cuts, devices: Vec::new(), reason: None, part: None })
 }
 
 // X: founding statements.

@@ -155,8 +155,8 @@ fn take_control(book: &mut Replica, history: &History, known: usize) -> usize {
     control.entries.len()
 }
 
-/// An admin who holds a grant of somebody who could give one only, and gave two: from two installations, so
-/// that either may come first, and the one that was given earlier holds.
+/// An admin who holds a grant of somebody who could give one only, and gave two: from two installations. The
+/// deputy's is the later one, which is known when the installation before it is.
 struct Deputy {
     author: usize,
     grant: WrittenLog,
@@ -174,16 +174,17 @@ impl Deputy {
             world.control(of_superior)
         };
         let (of_deputy, of_other) = (admin(world, author, 0), admin(world, other, 0));
-        let (id, grant) = control_of(world, superior, 2_000, of_deputy);
+        let (id, other_grant) = control_of(world, superior, 1_000, vec![of_other]);
+        let previous = vec![PlaceOf { log: other_grant.log, seq: 1, id }];
         world.authors[superior].incarnation = Incarnation::new(random(&mut world.host));
-        let (_, other_grant) = control_of(world, superior, 1_000, of_other);
+        let (id, grant) = control_of(world, superior, 500, vec![Control::Incarnation { previous }, of_deputy]);
         world.authors[author].grant = id;
         Self { author, grant, other_grant }
     }
 
     /// Erases entries and edits the record of a patient.
     fn write(&self, world: &mut World, erased: &[(usize, PlaceOf)], patient: PatientId) -> Vec<WrittenLog> {
-        let (_, control) = control_of(world, self.author, 3_000, erase(erased));
+        let (_, control) = control_of(world, self.author, 3_000, vec![erase(erased)]);
         let (key, value) = Setting::Sex(Some(Sex::Other)).to_bytes();
         let registers = vec![Register { field: Field::Sex, key: &key, value: &value }];
         let edit = Operation::Edit(Edit { patient, parents: Vec::new(), registers, import: None }).to_bytes();
@@ -209,12 +210,16 @@ fn admin(world: &World, author: usize, grants: u32) -> Control {
     }))
 }
 
-/// Lets an author write one control entry at a time of its clock; returns its id and the log that holds it.
-fn control_of(world: &mut World, author: usize, after_ms: i64, control: Control) -> (EntryId, WrittenLog) {
-    let hlc = Hlc::default().tick(World::start_ms() + after_ms);
-    let body = ControlBody { commit: CommitId::new(random(&mut world.host)), hlc, control }.to_bytes();
-    let author = &mut world.authors[author];
-    author.append(&world.incident, (CONTROL, Lane::Safety), &body, None);
-    let log = author.logs.remove(&(CONTROL, Lane::Safety)).unwrap();
-    (log.entries[0].id, log)
+/// Lets an author write control entries at a time of its clock; returns the last one's id and the log that holds
+/// them.
+fn control_of(world: &mut World, author: usize, after_ms: i64, said: Vec<Control>) -> (EntryId, WrittenLog) {
+    let mut hlc = Hlc::default();
+    let incident = world.incident;
+    for control in said {
+        hlc = hlc.tick(World::start_ms() + after_ms);
+        let body = ControlBody { commit: CommitId::new(random(&mut world.host)), hlc, control }.to_bytes();
+        world.authors[author].append(&incident, (CONTROL, Lane::Safety), &body, None);
+    }
+    let log = world.authors[author].logs.remove(&(CONTROL, Lane::Safety)).unwrap();
+    (log.entries.last().unwrap().id, log)
 }

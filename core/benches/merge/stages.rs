@@ -123,9 +123,11 @@ fn open_all(ring: &Keyring, run: &VerifiedRun<'_>, buffer: &mut Vec<u8>) {
 }
 
 fn judge_all(ring: &Keyring, run: &VerifiedRun<'_>, buffer: &mut Vec<u8>) {
+    let name = run.name();
+    let mut in_log = ring.roster.in_log(run.log(), name.device, name.compartment);
     for entry in run.entries() {
         let place = Place { incident: ring.incident, log: run.log(), seq: entry.seq() };
-        let judged = judge(ring, run.name(), &place, (entry.id(), entry.entry()), buffer);
+        let judged = judge(ring, (&mut in_log, name.lane), (&place, 0), (entry.id(), entry.entry()), buffer);
         assert!(matches!(judged, merge::Judged::Opened(_, None)), "{judged:?}");
     }
 }

@@ -11,6 +11,7 @@ mod findings;
 mod founding;
 mod holdings;
 mod imports;
+mod judging;
 mod patients;
 mod peers;
 mod receipts;

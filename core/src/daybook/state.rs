@@ -6,9 +6,13 @@ use super::types::Author;
 use crate::clock::Hlc;
 use crate::crypto::{DeviceSecret, FieldPlace, Place, ReadingKey, Secret};
 use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId};
+use crate::limits::SEQ_MAX;
 use crate::merge::{Backlog, Keyring, Logs};
-use crate::roster::{CompartmentKind, Control, ControlBody, ControlEntry, PlaceOf, Roster, SealedText, SignedFounding};
-use crate::store::{LogRow, Store, StoreError, StoredEntry};
+use crate::roster::{
+    Branch, Chains, CompartmentKind, Control, ControlBody, ControlEntry, Held, PlaceOf, Roster, SealedText,
+    SignedFounding,
+};
+use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 
@@ -43,6 +47,8 @@ pub(super) struct State {
     pub grant: EntryId,
     pub hlc: Hlc,
     pub control: Vec<ControlEntry>,
+    /// How logs fork, as far as the control set asks.
+    pub chains: Chains,
     pub ring: Keyring,
     pub logs: Logs,
     /// What was taken in and waits to be posted.
@@ -73,6 +79,7 @@ impl State {
             grant: EntryId::ZERO,
             hlc: Hlc::from_bits(hlc),
             control: Vec::new(),
+            chains: Chains::default(),
             logs: Logs::load(connection)?,
             backlog: Backlog::default(),
             people: BTreeMap::new(),
@@ -89,18 +96,23 @@ impl State {
             }
         }
         state.control.extend(super::enrolment::alone::entries(connection, state.founding.incident())?);
-        state.refold();
+        state.refold(connection)?;
         Ok(state)
     }
 
     /// Folds the roster anew, and finds this device's grant and everybody's names.
-    pub fn refold(&mut self) {
-        self.ring.roster = Roster::fold(&self.founding, &self.control);
-        self.grant = if self.founding.is_root(&self.device_id) {
-            EntryId::new(*self.founding.incident().as_bytes())
+    pub fn refold(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        self.chains = chains(connection, &self.control)?;
+        self.ring.roster = Roster::fold(&self.founding, &self.control, &self.chains);
+        let roster = &self.ring.roster;
+        let incident = EntryId::new(*self.founding.incident().as_bytes());
+        self.grant = if roster.is_root(self.device_id) {
+            incident
         } else {
-            let own = self.ring.roster.grants().iter().filter(|(_, held)| held.device == self.device_id);
-            own.min_by_key(|(id, held)| (held.depth, **id)).map_or(EntryId::ZERO, |(id, _)| *id)
+            let ended = roster.grants().iter().filter(|(_, held)| held.device == self.device_id);
+            let nearest = |(id, held): &(&EntryId, &Held)| (held.depth, **id);
+            let own = roster.grants_of(self.device_id).min_by_key(nearest).or_else(|| ended.min_by_key(nearest));
+            own.map_or(EntryId::ZERO, |(id, _)| *id)
         };
         self.people.clear();
         for root in &self.founding.founding().roots {
@@ -118,6 +130,7 @@ impl State {
             names.0 = person.or_else(|| names.0.take());
             names.1 = organisation.or_else(|| names.1.take());
         }
+        Ok(())
     }
 
     fn open_text(&self, text: &SealedText, entry: Place, field: u16) -> Option<String> {
@@ -145,12 +158,31 @@ impl State {
     }
 }
 
+/// How logs fork, as far as cuts and endorsements of the control set name entries of them.
+fn chains(connection: &Connection, control: &[ControlEntry]) -> Result<Chains, StoreError> {
+    let mut chains = Chains::default();
+    let mut numbers = BTreeMap::new();
+    for log in Store::forked(connection)? {
+        numbers.insert(log.log, log.number);
+        let branch = |of: &BranchOf| Branch { branch: of.branch, parent: of.parent, fork_seq: of.fork_seq };
+        chains.fork(log.log, log.branches.iter().map(branch));
+    }
+    for place in chains.asked(control) {
+        let Some(number) = numbers.get(&place.log).filter(|_| place.seq <= SEQ_MAX) else { continue };
+        if let Some(branch) = Store::branch_of(connection, *number, place.seq, place.id.as_bytes())? {
+            chains.name(place.log, place.id, branch);
+        }
+    }
+    Ok(chains)
+}
+
 /// A control entry as the fold takes it; none if its body does not fit the schema (faulty, for everybody).
 pub(super) fn control_entry(log: &LogRow, entry: &StoredEntry) -> Option<ControlEntry> {
     let crate::entry::Sealed::Body(body) = entry.sealed() else { return None };
     let body = ControlBody::read(body).ok()?;
     Some(ControlEntry {
         place: PlaceOf { log: log.log, seq: entry.key.seq(), id: entry.id },
+        branch: Some(entry.key.branch()),
         device: log.name.device,
         grant: entry.ground.grant,
         hlc: body.hlc,

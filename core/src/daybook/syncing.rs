@@ -69,7 +69,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::NoRight`] if there is none here.
     pub fn grant_path(&mut self) -> Result<Vec<u8>, Error> {
-        if self.state.founding.is_root(&self.state.device_id) {
+        if self.state.ring.roster.is_root(self.state.device_id) {
             return Ok(GrantPath::to_bytes(&self.state.founding, &[]));
         }
         let incident = EntryId::new(*self.state.founding.incident().as_bytes());
@@ -160,7 +160,7 @@ impl Shelf for Daybook {
         self.refresh()?;
         let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
         let held = self.state.ring.roster.grants().get(id);
-        if held.is_some_and(|held| held.device == grant.device.device_id()) {
+        if held.is_some_and(|held| held.device == grant.device.device_id() && held.in_force()) {
             return Ok(Standing::Member);
         }
         // While one of its grants is not here, nothing here tells that the last of them fell.
@@ -229,10 +229,13 @@ impl Shelf for Daybook {
 
     fn wants(&mut self) -> Result<Vec<Want>, Trouble> {
         let connection = self.store.read()?;
-        let erased = self.state.ring.roster.erased();
+        let roster = &self.state.ring.roster;
         let mut wants: Vec<Want> = Vec::new();
         for (key, id) in Store::without_bodies(connection, WANTS * ENTRIES_PER_RUN_MAX)? {
-            let Some(log) = self.state.logs.get(key.log()).filter(|_| !erased.contains(&id)) else { continue };
+            let Some(log) = self.state.logs.get(key.log()) else { continue };
+            if roster.is_erased(&log.log, &id, log.name.compartment) {
+                continue;
+            }
             let full = wants.len() == WANTS;
             match wants.last_mut().filter(|want| want.log == log.log && want.to + 1 >= key.seq()) {
                 Some(want) => want.to = key.seq(),

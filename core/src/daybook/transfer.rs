@@ -8,6 +8,7 @@
 use super::Daybook;
 use super::enrolment::{alone, open_keys};
 use super::error::Error;
+use super::judging::{Since, rejudge};
 use super::state::{State, control_entry, value};
 use super::types::IngestReport;
 use crate::crypto::{Deriver, Label};
@@ -18,11 +19,11 @@ use crate::limits::{
 };
 use crate::log::{Run, RunBuilder, VerifiedRun};
 use crate::merge::{Intake, Logs};
-use crate::roster::{FoundingError, Roster, SignedFounding};
+use crate::roster::{FoundingError, SignedFounding};
 use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError, Verdict};
 use crate::view;
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 const MAGIC: &[u8; 12] = b"DAYBOOK LOG\0";
@@ -151,7 +152,9 @@ impl Daybook {
                     Ok(taken) => {
                         report.new += taken.new;
                         report.known += taken.known;
-                        control |= (taken.new > 0 || taken.filled) && run.name().is_control();
+                        // A fork of a log that a cut names may change which of its entries are ancestors.
+                        let forked = taken.forked && writer.state.ring.roster.names(&run.log());
+                        control |= forked || ((taken.new > 0 || taken.filled) && run.name().is_control());
                         if taken.new > 0
                             && run.name().device == writer.state.device_id
                             && run.name().incarnation == writer.state.incarnation
@@ -183,9 +186,9 @@ impl Daybook {
             if control {
                 join_alone(writer.tx, writer.state)?;
                 let before = std::mem::take(&mut writer.state.ring.roster);
-                writer.state.refold();
-                open_keys(writer.tx, writer.state)?;
-                rejudge(writer.tx, writer.state, Some(&before))?;
+                writer.state.refold(writer.tx)?;
+                let keys = open_keys(writer.tx, writer.state)?;
+                rejudge(writer.tx, writer.state, Since::Roster { before: &before, keys })?;
             }
             report.refused = refused.into_iter().collect();
             Ok(report)
@@ -241,6 +244,8 @@ struct Taken {
     new: u64,
     known: u64,
     filled: bool,
+    /// Whether the log is forked.
+    forked: bool,
 }
 
 fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result<Taken, Declined> {
@@ -282,7 +287,8 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
         take_control(tx, state, key)?;
     }
     let filled = !appended.filled.is_empty();
-    Ok(Taken { new: appended.new as u64, known: appended.known as u64, filled })
+    let forked = appended.new > 0 && (appended.forked || appended.branch > 0 || state.chains.is_forked(&run.log()));
+    Ok(Taken { new: appended.new as u64, known: appended.known as u64, filled, forked })
 }
 
 /// Reads a control entry that was just stored; one that breaks its schema is faulty for everybody.
@@ -293,63 +299,6 @@ fn take_control(tx: &Connection, state: &mut State, key: EntryKey) -> Result<(),
         None => Store::set_verdict(tx, key, Some((Verdict::Faulty, "F-010")))?,
     }
     Ok(())
-}
-
-/// Judges anew what the roster or new keys may have changed: all that is not accepted, what was erased, and what
-/// stands on a grant or in a compartment that held `before` and holds no more.
-pub(super) fn rejudge(tx: &Connection, state: &mut State, before: Option<&Roster>) -> Result<(), Error> {
-    let mut again: Vec<EntryKey> = Vec::new();
-    for (key, verdict, _) in Store::verdicts(tx)? {
-        if matches!(verdict, Verdict::Waiting | Verdict::Unopened | Verdict::Erased) {
-            again.push(key);
-        }
-    }
-    again.extend(erased_places(tx, state)?);
-    if let Some(before) = before {
-        let now = &state.ring.roster;
-        let fallen: BTreeSet<DeviceId> = before
-            .grants()
-            .iter()
-            .filter(|(id, held)| now.grants().get(*id).is_none_or(|again| again.device != held.device))
-            .map(|(_, held)| held.device)
-            .collect();
-        for log in Store::logs(tx)?.iter().filter(|log| !log.name.is_control()) {
-            let lost = before.kind_of(log.name.compartment).is_some() && now.kind_of(log.name.compartment).is_none();
-            if lost || fallen.contains(&log.name.device) {
-                for branch in Store::branches(tx, log.number)? {
-                    again.extend(
-                        (branch.fork_seq + 1..=branch.tip_seq).map(|seq| EntryKey::new(log.number, seq, branch.branch)),
-                    );
-                }
-            }
-        }
-    }
-    again.sort_unstable();
-    again.dedup();
-    let State { ring, backlog, logs, .. } = state;
-    let mut intake = Intake::new(tx, ring, backlog);
-    for key in again {
-        let (Some(stored), Some(log)) = (Store::entry(tx, key)?, logs.get(key.log())) else { continue };
-        if !log.name.is_control() {
-            intake.take_again((&log.name, log.log), &stored)?;
-        }
-    }
-    backlog.file_all(tx)?;
-    crate::merge::Times::recompute(tx)?;
-    Ok(())
-}
-
-/// Where the entries lie that erase entries name, as far as they are here.
-fn erased_places(tx: &Connection, state: &State) -> Result<Vec<EntryKey>, Error> {
-    let mut keys = Vec::new();
-    for entry in &state.control {
-        let crate::roster::Control::Erase { entries, .. } = &entry.control else { continue };
-        for place in entries {
-            let reference = crate::record::EntryRef::new(place.log, place.seq, &place.id);
-            keys.extend(Store::resolve(tx, &reference)?);
-        }
-    }
-    Ok(keys)
 }
 
 /// Moves the own clock past the times of others that can be right.

@@ -2,8 +2,8 @@
 
 use super::charts::{entry_code, operation_text};
 use super::error::Error;
+use super::judging::{Since, rejudge};
 use super::state::{State, control_entry, value};
-use super::transfer::rejudge;
 use super::types::{EntryCounts, LogLine, Status, VerifyReport};
 use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
@@ -107,7 +107,10 @@ impl Daybook {
             (rows.first().map(|row| row.hlc), rows.iter().map(|row| operation_text(&row.operation())).collect())
         };
         let verdict = match verdict {
-            None => "accepted".to_owned(),
+            None => match self.state.ring.roster.without_effect(&entry.id) {
+                Some(waits) if log.name.is_control() => format!("waiting for review ({})", waits.code()),
+                Some(_) | None => "accepted".to_owned(),
+            },
             Some((Verdict::Waiting, code)) => format!("waiting for review ({code})"),
             Some((Verdict::Faulty, code)) => format!("faulty ({code})"),
             Some((Verdict::Unopened, _)) => "no key here".to_owned(),
@@ -229,7 +232,7 @@ impl Daybook {
     /// # Errors
     /// [`Error`] if the book cannot be written.
     pub fn judge_anew(&mut self) -> Result<(), Error> {
-        self.write(|writer| rejudge(writer.tx, writer.state, None))?;
+        self.write(|writer| rejudge(writer.tx, writer.state, Since::Asked))?;
         self.post_all()
     }
 }

@@ -165,7 +165,7 @@ impl Writer<'_> {
             };
             self.state.control.extend(control_entry(log, &stored));
         }
-        self.state.refold();
+        self.state.refold(self.tx)?;
         Ok(signed.id)
     }
 

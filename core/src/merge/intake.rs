@@ -9,6 +9,7 @@ use crate::entry::SealedEntry;
 use crate::id::{CompartmentId, EntryId, LogId};
 use crate::log::LogName;
 use crate::record::{Operation, Statement};
+use crate::roster::InLog;
 use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError, StoredEntry, Verdict};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
@@ -21,13 +22,15 @@ pub struct Intake<'a> {
     backlog: &'a mut Backlog,
     body: Vec<u8>,
     compartments: BTreeMap<CompartmentId, i64>,
+    /// What is known of the log of the last entry.
+    log: Option<InLog<'a>>,
 }
 
 impl<'a> Intake<'a> {
     /// Begins to take entries in.
     #[must_use]
     pub const fn new(tx: &'a Connection, ring: &'a Keyring, backlog: &'a mut Backlog) -> Self {
-        Self { tx, ring, backlog, body: Vec::new(), compartments: BTreeMap::new() }
+        Self { tx, ring, backlog, body: Vec::new(), compartments: BTreeMap::new(), log: None }
     }
 
     /// Takes in one entry that is stored. Returns the verdict if it is not accepted. A backlog that is full is
@@ -46,7 +49,13 @@ impl<'a> Intake<'a> {
         }
         let place = Place { incident: self.ring.incident, log, seq: key.seq() };
         let mut buffer = std::mem::take(&mut self.body);
-        let verdict = match judge(self.ring, name, &place, (id, entry), &mut buffer) {
+        let mut in_log = match self.log.take().filter(|last| last.log() == log) {
+            Some(last) => last,
+            None => self.ring.roster.in_log(log, name.device, name.compartment),
+        };
+        let judged = judge(self.ring, (&mut in_log, name.lane), (&place, key.branch()), (id, entry), &mut buffer);
+        self.log = Some(in_log);
+        let verdict = match judged {
             Judged::Opened(body, waits) => {
                 let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
                 let author = Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting };

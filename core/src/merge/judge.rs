@@ -2,10 +2,10 @@
 
 use crate::crypto::{OpenError, Place, ReadingKey};
 use crate::entry::{Sealed, SealedEntry};
-use crate::id::{EntryId, IncidentId, KeyId};
+use crate::id::{EntryId, IncidentId, KeyId, Lane};
 use crate::log::LogName;
 use crate::record::{Body, FactKind, Operation};
-use crate::roster::{CompartmentKind, Rights, Roster, Waits};
+use crate::roster::{At, CompartmentKind, InLog, Rights, Roster, Waits};
 use crate::store::{StoredEntry, Verdict};
 use std::collections::BTreeMap;
 
@@ -32,21 +32,17 @@ pub enum Judged<'b> {
 /// Judges an entry at a place of a log; `body` is filled with what was opened.
 pub fn judge<'b>(
     ring: &Keyring,
-    name: &LogName,
-    place: &Place,
+    (log, lane): (&mut InLog<'_>, Lane),
+    (place, branch): (&Place, u8),
     (id, entry): (&EntryId, &SealedEntry<'_>),
     body: &'b mut Vec<u8>,
 ) -> Judged<'b> {
-    let (Sealed::Body(sealed), false) = (entry.sealed, ring.roster.erased().contains(id)) else {
+    let (Sealed::Body(sealed), false) = (entry.sealed, log.is_erased(id)) else {
         return Judged::Without(Verdict::Erased, "erased");
     };
-    let rights = match ring.roster.rights_of(&entry.ground.grant, name.device, name.compartment) {
-        Ok(rights) if rights.writes() => Ok(rights),
-        Ok(_) => Err(Waits::NoRight),
-        Err(waits) => Err(waits),
-    };
-    let kind = ring.roster.kind_of(name.compartment);
-    let (Some(key), Some(kind)) = (ring.keys.get(&entry.ground.key), kind) else {
+    let (grant, at) = (&entry.ground.grant, At { branch: Some(branch), seq: place.seq, id: *id });
+    let rights = log.rights(grant, &at);
+    let (Some(key), Some(kind)) = (ring.keys.get(&entry.ground.key), log.kind()) else {
         return match rights {
             Ok(_) => Judged::Without(Verdict::Unopened, "no key"),
             Err(waits) => Judged::Without(Verdict::Waiting, waits.code()),
@@ -55,12 +51,13 @@ pub fn judge<'b>(
     if let Err(error) = key.open(place, &entry.nonce, sealed, body) {
         return Judged::Without(Verdict::Faulty, fault_code(error));
     }
-    match Body::read(body, name.lane, kind) {
+    match Body::read(body, lane, kind) {
         Err(fault) => Judged::Without(Verdict::Faulty, fault.code()),
         Ok(body) => {
             let waits = match rights {
                 Err(waits) => Some(waits),
                 Ok(rights) if body.operations.iter().all(|(op, _)| rights.covers(needed(op))) => None,
+                Ok(_) if log.is_endorsed(grant, &at) => None,
                 Ok(_) => Some(Waits::NoRightToOperation),
             };
             Judged::Opened(body, waits)

@@ -1,10 +1,10 @@
 //! Which times cannot be right: judged against what the other devices of a compartment say, never against now.
 
 use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
-use crate::id::DeviceId;
-use crate::store::StoreError;
+use crate::id::{CompartmentId, DeviceId};
+use crate::store::{Store, StoreError};
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A time is not plausible if it is later than every other device's greatest by more than this.
 const LATE_MS: i64 = 30 * DAY_MS;
@@ -80,12 +80,13 @@ impl Times {
         Ok(())
     }
 
-    /// Makes the times of all compartments anew from the accepted operations, as after a withdrawal.
+    /// Makes the times of some compartments anew from the accepted operations, as after a withdrawal.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn recompute(tx: &Connection) -> Result<(), StoreError> {
-        for compartment in compartments(tx, "SELECT id FROM compartment")? {
+    pub fn recompute(tx: &Connection, of: &BTreeSet<CompartmentId>) -> Result<(), StoreError> {
+        for compartment in of {
+            let compartment = Store::compartment_row(tx, *compartment)?;
             let before = Self::load(tx, compartment)?;
             tx.prepare_cached("DELETE FROM device_time WHERE compartment = ?1")?.execute([compartment])?;
             tx.prepare_cached(
@@ -153,12 +154,6 @@ impl Times {
         }
         Ok(())
     }
-}
-
-fn compartments(tx: &Connection, query: &str) -> Result<Vec<i64>, StoreError> {
-    let mut statement = tx.prepare_cached(query)?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

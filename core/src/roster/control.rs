@@ -293,6 +293,13 @@ impl Control {
         }
     }
 
+    /// The canonical bytes of the operation alone.
+    pub(super) fn operation(&self) -> Vec<u8> {
+        let mut to = Writer::new();
+        self.write(&mut to);
+        to.finish()
+    }
+
     fn write(&self, to: &mut Writer) {
         let mut fields = FieldList::default();
         fields.put(0, |to| to.uint(self.kind()));

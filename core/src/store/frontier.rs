@@ -55,6 +55,17 @@ impl Store {
         tips(statement.query([])?)
     }
 
+    /// The logs that are forked, with their branches.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn forked(connection: &Connection) -> Result<Vec<LogTips>, StoreError> {
+        let query = format!(
+            "{FRONTIER} WHERE branch.log IN (SELECT log FROM branch WHERE branch > 0) ORDER BY branch.log, branch"
+        );
+        tips(connection.prepare_cached(&query)?.query([])?)
+    }
+
     /// One log with its branches, if it is here.
     ///
     /// # Errors

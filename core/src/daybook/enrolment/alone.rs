@@ -9,7 +9,7 @@ use crate::crypto::{Nonce, Signature};
 use crate::daybook::error::Error;
 use crate::daybook::state::{State, value};
 use crate::entry::{Ground, Sealed, SealedEntry};
-use crate::id::{CompartmentId, EntryId, IncidentId};
+use crate::id::{EntryId, IncidentId};
 use crate::limits::GRANT_DEPTH_MAX;
 use crate::log::{LogName, Run, RunBuilder, VerifiedRun};
 use crate::roster::{Control, ControlBody, ControlEntry, GrantPath, PlaceOf, Roster};
@@ -66,6 +66,7 @@ fn of_run(run: &VerifiedRun<'_>) -> Vec<ControlEntry> {
         let body = ControlBody::read(entry.body()?).ok()?;
         Some(ControlEntry {
             place: PlaceOf { log: run.log(), seq: entry.seq(), id: *entry.id() },
+            branch: None,
             device: run.name().device,
             grant: entry.entry().ground.grant,
             hlc: body.hlc,
@@ -99,13 +100,11 @@ pub(in crate::daybook) fn keep(
     let before = state.control.len();
     state.control.extend(new.iter().cloned());
     // The roster of the state stays as it was, so that the caller can see what changed.
-    let roster = Roster::fold(&state.founding, &state.control);
+    let roster = Roster::fold(&state.founding, &state.control, &state.chains);
     let counts = new.iter().all(|entry| match &entry.control {
-        Control::Grant(_) => roster.grants().contains_key(&entry.place.id),
-        Control::Compartment { .. } => {
-            roster.compartments().contains_key(&CompartmentId::new(*entry.place.id.as_bytes()))
+        Control::Grant(_) | Control::Compartment { .. } | Control::Epoch(_) => {
+            roster.without_effect(&entry.place.id).is_none()
         }
-        Control::Epoch(_) => roster.epochs().contains_key(&entry.place.id),
         Control::Incarnation { .. }
         | Control::Approve(_)
         | Control::Revoke(_)

@@ -101,7 +101,7 @@ fn may_grant(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result
     }
     let held = roster.holder(&state.grant, state.device_id).ok_or(Error::NoRight)?;
     let newcomer = request.device().device_id();
-    if state.founding.is_root(&newcomer) || roster.grants().values().any(|held| held.device == newcomer) {
+    if roster.is_root(newcomer) || roster.grants_of(newcomer).next().is_some() {
         return Err(EnrolmentError::AlreadyGranted.into());
     }
     if terms.organisation.as_ref().is_some_and(|name| name.len() > TEXT_BYTES_MAX / 2) {

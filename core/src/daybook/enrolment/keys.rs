@@ -5,11 +5,11 @@ use crate::crypto::{
     open_parcel, seal_history,
 };
 use crate::daybook::error::Error;
+use crate::daybook::judging::{Since, rejudge};
 use crate::daybook::state::State;
-use crate::daybook::transfer::rejudge;
 use crate::daybook::writing::Writer;
 use crate::id::{CompartmentId, EntryId, KeyId};
-use crate::roster::{Control, Epoch, Grant, Rights, Roster};
+use crate::roster::{Control, Epoch, Grant, Reader, Rights, Roster};
 use crate::store::{Secrets, Store, StoredSecret};
 use crate::sync::Peer;
 use rusqlite::Connection;
@@ -131,20 +131,10 @@ fn is_used(writer: &Writer<'_>, key: &KeyId) -> Result<bool, Error> {
 
 /// Devices that may have a compartment's keys, this one left out: with history, and without.
 fn recipients(state: &State, compartment: CompartmentId) -> [Vec<DevicePublic>; 2] {
-    let founding = state.founding.founding();
-    let roots = founding.roots.iter().map(|root| root.device).chain([founding.recovery]);
-    let mut with: BTreeMap<_, DevicePublic> = roots.map(|device| (device.device_id(), device)).collect();
-    let mut without = BTreeMap::new();
-    let roster = &state.ring.roster;
-    for grant in roster.grants().values().filter_map(|held| held.grant.as_ref()) {
-        if entitled(roster, grant).contains(&compartment) {
-            let to = if grant.history { &mut with } else { &mut without };
-            to.insert(grant.device.device_id(), grant.device);
-        }
-    }
-    with.remove(&state.device_id);
-    without.retain(|device, _| *device != state.device_id && !with.contains_key(device));
-    [with, without].map(|devices| devices.into_values().collect())
+    let readers = state.ring.roster.readers(compartment).into_iter();
+    let (with, without): (Vec<Reader>, Vec<Reader>) =
+        readers.filter(|reader| reader.device.device_id() != state.device_id).partition(|reader| reader.history);
+    [with, without].map(|readers| readers.into_iter().map(|reader| reader.device).collect())
 }
 
 /// The secrets of epochs that are held here, by key id.
@@ -205,7 +195,7 @@ fn put(
 /// Keys of epochs that this device's grant gives and that are not held here, at most `most`.
 pub(in crate::daybook) fn lacking(state: &State, most: usize) -> Vec<KeyId> {
     let roster = &state.ring.roster;
-    let root = state.founding.is_root(&state.device_id);
+    let root = roster.is_root(state.device_id);
     let Some(held) = roster.holder(&state.grant, state.device_id) else { return Vec::new() };
     let given = held.grant.as_ref().map(|grant| entitled(roster, grant)).unwrap_or_default();
     let keys = given.iter().flat_map(|compartment| roster.current_epochs(*compartment).map(|(_, epoch)| epoch.key));
@@ -253,8 +243,8 @@ pub(in crate::daybook) fn take_parcels(writer: &mut Writer<'_>, groups: &[Parcel
         }
     }
     if open_keys(writer.tx, writer.state)? {
-        writer.state.refold();
-        rejudge(writer.tx, writer.state, None)?;
+        writer.state.refold(writer.tx)?;
+        rejudge(writer.tx, writer.state, Since::Keys)?;
     }
     Ok(())
 }

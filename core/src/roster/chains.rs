@@ -1,0 +1,191 @@
+//! How logs fork: what the fold must be told of ancestry, and no more.
+//!
+//! A log that is not forked needs nothing: of two of its entries the one with the lower place is the ancestor.
+//! Of a forked log the fold is told its branches, and on which of them the entries lie that cuts and
+//! endorsements name, as far as these are here.
+
+use super::control::{Approve, Control, PlaceOf};
+use super::set::ControlEntry;
+use crate::id::{EntryId, LogId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One branch of a forked log: its entries after `fork_seq`; those up to there lie on `parent`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Branch {
+    /// Its number in this book; differs from book to book and decides nothing.
+    pub branch: u8,
+    /// The branch that it left; its own number if it begins at place 1.
+    pub parent: u8,
+    /// The last place that it shares with its parent; 0 if none.
+    pub fork_seq: u64,
+}
+
+/// Where an entry lies in its log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct At {
+    /// The branch that holds it; none if it is known without its chain.
+    pub branch: Option<u8>,
+    /// Its place.
+    pub seq: u64,
+    /// Its id.
+    pub id: EntryId,
+}
+
+/// The forked logs of a book.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Chains(BTreeMap<LogId, Forked>);
+
+/// A forked log.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Forked {
+    branches: Vec<Branch>,
+    /// Branches of the entries that are named, as far as they are here.
+    named: BTreeMap<EntryId, u8>,
+}
+
+impl Chains {
+    /// Takes note of a forked log.
+    pub fn fork(&mut self, log: LogId, branches: impl IntoIterator<Item = Branch>) {
+        self.0.entry(log).or_default().branches = branches.into_iter().collect();
+    }
+
+    /// Takes note of the branch of a forked log that holds an entry which a cut or an endorsement names.
+    pub fn name(&mut self, log: LogId, entry: EntryId, branch: u8) {
+        if let Some(forked) = self.0.get_mut(&log) {
+            forked.named.insert(entry, branch);
+        }
+    }
+
+    /// The places in forked logs that a control set names: where they lie must be told with [`Chains::name`].
+    #[must_use]
+    pub fn asked(&self, entries: &[ControlEntry]) -> BTreeSet<PlaceOf> {
+        let mut asked = BTreeSet::new();
+        if self.0.is_empty() {
+            return asked;
+        }
+        for entry in entries {
+            let places = entry.control.named_places().iter();
+            asked.extend(places.filter(|place| self.0.contains_key(&place.log)).copied());
+        }
+        asked
+    }
+
+    /// Whether `at` is the entry `last` or its ancestor. While `last` is not here, a lower place counts as its
+    /// ancestor if no earlier fork is known.
+    pub(super) fn trusts(&self, last: &PlaceOf, at: &At) -> bool {
+        if at.id == last.id {
+            return true;
+        }
+        if at.seq >= last.seq {
+            return false;
+        }
+        let (Some(forked), Some(branch)) = (self.0.get(&last.log), at.branch) else { return true };
+        match forked.named.get(&last.id) {
+            Some(named) => forked.row(*named, at.seq) == branch,
+            None => at.seq <= forked.first_fork(),
+        }
+    }
+
+    /// The branches on which the ancestors of an entry lie, each with the last place that is one.
+    pub(super) fn path(&self, log: &LogId, branch: u8, seq: u64) -> Vec<(u8, u64)> {
+        let Some(forked) = self.0.get(log) else { return vec![(0, seq)] };
+        let (mut path, mut at, mut last) = (Vec::new(), forked.row(branch, seq), seq);
+        while path.len() <= forked.branches.len() {
+            path.push((at, last));
+            match forked.branches.iter().find(|row| row.branch == at) {
+                Some(row) if row.parent != at && row.fork_seq > 0 => {
+                    last = last.min(row.fork_seq);
+                    at = forked.row(row.parent, last);
+                }
+                _ => break,
+            }
+        }
+        path
+    }
+
+    /// Collects the logs that two books know otherwise.
+    pub(super) fn differ(one: &Self, other: &Self, logs: &mut BTreeSet<LogId>) {
+        let all = one.0.keys().chain(other.0.keys());
+        logs.extend(all.filter(|log| one.0.get(*log) != other.0.get(*log)));
+    }
+
+    /// Whether a log is forked.
+    #[must_use]
+    pub fn is_forked(&self, log: &LogId) -> bool {
+        self.0.contains_key(log)
+    }
+}
+
+impl Forked {
+    /// The branch that holds the entry at a place of a branch.
+    fn row(&self, branch: u8, seq: u64) -> u8 {
+        let mut at = branch;
+        for _ in 0..=self.branches.len() {
+            match self.branches.iter().find(|row| row.branch == at) {
+                Some(row) if seq <= row.fork_seq && row.parent != at => at = row.parent,
+                _ => break,
+            }
+        }
+        at
+    }
+
+    /// The last place that all branches share.
+    fn first_fork(&self) -> u64 {
+        self.branches.iter().filter(|row| row.branch != 0).map(|row| row.fork_seq).min().unwrap_or(u64::MAX)
+    }
+}
+
+impl Control {
+    /// The places of other logs that decide something by ancestry: of cuts and of endorsed logs.
+    fn named_places(&self) -> &[PlaceOf] {
+        match self {
+            Self::Revoke(revoke) => &revoke.cuts,
+            Self::Approve(Approve::Cut { cuts, .. }) => cuts,
+            Self::Endorse(endorse) => &endorse.logs,
+            Self::Incarnation { .. }
+            | Self::Grant(_)
+            | Self::Approve(Approve::End { .. } | Approve::Add { .. })
+            | Self::Bar { .. }
+            | Self::Epoch(_)
+            | Self::Compartment { .. }
+            | Self::Erase { .. }
+            | Self::Newer => &[],
+        }
+    }
+}
+
+/// Up to which place of each branch somebody who names entries must have known a log.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Reach(BTreeMap<LogId, BTreeMap<u8, u64>>);
+
+impl Reach {
+    /// Lets a named entry count, and all before it in its chain.
+    pub fn add(&mut self, chains: &Chains, log: LogId, branch: u8, seq: u64) {
+        let rows = self.0.entry(log).or_default();
+        for (row, last) in chains.path(&log, branch, seq) {
+            let reached = rows.entry(row).or_default();
+            *reached = last.max(*reached);
+        }
+    }
+
+    /// Lets what another reached count too.
+    pub fn join(&mut self, other: Self) {
+        for (log, rows) in other.0 {
+            let reached = self.0.entry(log).or_default();
+            for (row, last) in rows {
+                let reached = reached.entry(row).or_default();
+                *reached = last.max(*reached);
+            }
+        }
+    }
+
+    /// Whether an entry is among those.
+    pub fn covers(&self, log: &LogId, branch: u8, seq: u64) -> bool {
+        self.last(log, branch) >= seq
+    }
+
+    /// The last place of a branch that is reached; 0 if none.
+    pub fn last(&self, log: &LogId, branch: u8) -> u64 {
+        self.0.get(log).and_then(|rows| rows.get(&branch)).copied().unwrap_or_default()
+    }
+}

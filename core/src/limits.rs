@@ -69,6 +69,14 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const DISPENSES_PAIRED_MAX: usize = 128;
 /// Edits of one record above which its Automerge document is built for export only.
 pub const DOCUMENT_EDITS_MAX: usize = 2_048;
+/// Most beginnings of runs that are kept until their signed heads come, of those that one device brought.
+pub const BEGUN_PER_DEVICE_MAX: usize = 256;
+/// Most bytes of them: two runs of the greatest length.
+pub const BEGUN_BYTES_PER_DEVICE_MAX: usize = 8 * 1024 * 1024;
+/// Most beginnings of runs that are kept in all.
+pub const BEGUN_MAX: usize = 1_024;
+/// Most bytes of them.
+pub const BEGUN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Bytes of opened operations that may wait in memory to be posted.
 pub const BACKLOG_BYTES_MAX: usize = 40 * 1024 * 1024;

@@ -2,16 +2,16 @@
 
 use daybook_core::crypto::{Nonce, Signature};
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
-use daybook_core::id::{EntryId, IncidentId, LogId};
+use daybook_core::id::{DeviceId, EntryId, IncidentId, LogId};
 use daybook_core::limits::BRANCHES_PER_LOG_MAX;
-use daybook_core::log::{LogName, Run, RunBuilder, VerifiedRun};
+use daybook_core::log::{Beginning, LogName, Run, RunBuilder, VerifiedRun};
 use daybook_core::roster::GrantPath;
 use daybook_core::store::BranchOf;
-use daybook_core::sync::{LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want, row_of};
+use daybook_core::sync::{Covered, Kept, LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want, row_of};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct Held {
     id: EntryId,
     ground: Ground,
     nonce: Nonce,
@@ -24,7 +24,7 @@ struct KeptLog {
     name: LogName,
     log: LogId,
     branches: Vec<BranchOf>,
-    entries: BTreeMap<(u64, u8), Kept>,
+    entries: BTreeMap<(u64, u8), Held>,
 }
 
 /// Logs in memory.
@@ -36,6 +36,10 @@ pub struct MemoryShelf {
     pub fallen: BTreeSet<EntryId>,
     /// Grants that are known; the others speak by their path. All, if none is named.
     pub known: BTreeSet<EntryId>,
+    /// Beginnings of runs that are kept.
+    pub begun: Vec<Beginning>,
+    /// What each device held when this shelf and it last agreed.
+    pub met: BTreeMap<DeviceId, Covered>,
     /// Entries that came again.
     pub again: u64,
     /// Calls of `take`.
@@ -55,6 +59,8 @@ impl MemoryShelf {
             logs: Vec::new(),
             fallen: BTreeSet::new(),
             known: BTreeSet::new(),
+            begun: Vec::new(),
+            met: BTreeMap::new(),
             again: 0,
             takes: 0,
             posts: 0,
@@ -85,10 +91,41 @@ impl MemoryShelf {
 
     /// Takes runs in, all of which must fit.
     pub fn fill(&mut self, runs: &[Vec<u8>]) {
-        for outcome in self.take(runs).expect("taken in") {
+        for outcome in self.take(DeviceId::ZERO, runs).expect("taken in") {
             assert!(matches!(outcome, Outcome::Taken { .. }), "{outcome:?}");
         }
         (self.again, self.takes) = (0, 0);
+    }
+
+    /// How many entries it holds or keeps as beginnings.
+    #[must_use]
+    pub fn entries_and_begun(&self) -> u64 {
+        self.entries() + self.begun.iter().map(Beginning::entries).sum::<u64>()
+    }
+
+    fn is_here(&self, log: LogId, seq: u64, id: &EntryId) -> bool {
+        let log = self.logs.iter().find(|held| held.log == log);
+        log.is_some_and(|log| (0..8).any(|branch| log.entries.get(&(seq, branch)).is_some_and(|e| e.id == *id)))
+    }
+
+    /// The beginnings that end in an entry, in order.
+    fn chain(&self, log: LogId, end: (u64, EntryId)) -> Vec<Beginning> {
+        let mut found = Vec::new();
+        let mut at = end;
+        while let Some(before) = self.begun.iter().find(|b| b.log() == log && b.end() == at) {
+            at = (before.first_seq() - 1, *before.backlink());
+            found.insert(0, before.clone());
+        }
+        found
+    }
+
+    /// The run with what it ends, if that is kept.
+    fn whole(&self, run: &[u8]) -> Vec<u8> {
+        let joined = Run::read(run).ok().and_then(|read| {
+            let end = (read.first_seq.checked_sub(1)?, read.backlink);
+            Beginning::join(&self.chain(read.name.id(&self.incident), end), run).ok()?
+        });
+        joined.unwrap_or_else(|| run.to_vec())
     }
 
     fn append(&mut self, run: &VerifiedRun<'_>) -> Outcome {
@@ -140,7 +177,7 @@ impl MemoryShelf {
             let (ground, nonce) = (verified.entry().ground, verified.entry().nonce);
             log.entries.insert(
                 (verified.seq(), branch),
-                Kept { id: *verified.id(), ground, nonce, body: body.to_vec(), signature },
+                Held { id: *verified.id(), ground, nonce, body: body.to_vec(), signature },
             );
             // Of signatures between multiples of 64 only the newest stays.
             if !log.name.is_control()
@@ -203,7 +240,8 @@ impl Shelf for MemoryShelf {
             let sealed = Sealed::Body(&entry.body);
             builder.push(&SealedEntry { ground: entry.ground, nonce: entry.nonce, sealed }, entry.signature);
             backlink = entry.id;
-            let (last, full) = (seq >= piece.to, builder.bytes() >= frame / 2 || builder.len() >= 32);
+            let full = builder.bytes() >= frame / 2 || builder.len() >= 32 || seq.is_multiple_of(64);
+            let last = seq >= piece.to;
             if entry.signature.is_some() && (last || full) {
                 let done = run.take().expect("just made");
                 let entries = done.len() as u32;
@@ -218,17 +256,63 @@ impl Shelf for MemoryShelf {
         if runs.is_empty() { Err(Trouble("a signed head is missing".into())) } else { Ok(runs) }
     }
 
-    fn take(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
+    fn take(&mut self, _: DeviceId, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
         if self.broken {
             return Err(Trouble("the disk is full".into()));
         }
         self.takes += 1;
         let incident = self.incident;
-        let take = |run: &Vec<u8>| match Run::read(run).and_then(|run| run.verify(&incident)) {
-            Ok(run) => self.append(&run),
-            Err(error) => Outcome::Refused(error),
+        let take = |run: &Vec<u8>| {
+            let (count, whole) = (daybook_core::sync::entries_of(run), self.whole(run));
+            let outcome = match Run::read(&whole).and_then(|run| run.verify(&incident)) {
+                Ok(run) => {
+                    let last = run.entries().last().expect("an entry").seq();
+                    self.begun.retain(|begun| begun.log() != run.log() || begun.end().0 > last);
+                    self.append(&run)
+                }
+                Err(error) => Outcome::Refused(error),
+            };
+            match outcome {
+                Outcome::Taken { new, .. } => Outcome::Taken { new: new.min(count), known: count.saturating_sub(new) },
+                other => other,
+            }
         };
         Ok(runs.iter().map(take).collect())
+    }
+
+    fn keep(&mut self, _: DeviceId, beginning: &Beginning) -> Result<Kept, Trouble> {
+        if self.broken {
+            return Err(Trouble("the disk is full".into()));
+        }
+        let (before, backlink, log) = (beginning.first_seq() - 1, *beginning.backlink(), beginning.log());
+        let joins = before == 0
+            || self.is_here(log, before, &backlink)
+            || self.begun.iter().any(|b| b.log() == log && b.end() == (before, backlink));
+        let (seq, id) = beginning.end();
+        if !joins || self.is_here(log, seq, &id) {
+            return Ok(Kept::No);
+        }
+        self.begun.push(beginning.clone());
+        Ok(Kept::Durable)
+    }
+
+    fn begun(&mut self) -> Result<Vec<(LogId, u64, EntryId)>, Trouble> {
+        let inner = |end: &Beginning| {
+            let after = |b: &Beginning| b.log() == end.log() && (b.first_seq() - 1, *b.backlink()) == end.end();
+            self.begun.iter().any(after)
+        };
+        let ends = self.begun.iter().filter(|begun| !inner(begun));
+        Ok(ends.map(|begun| (begun.log(), begun.end().0, begun.end().1)).collect())
+    }
+
+    fn met(&mut self, with: DeviceId) -> Result<Covered, Trouble> {
+        Ok(self.met.get(&with).cloned().unwrap_or_default())
+    }
+
+    fn agreed(&mut self, with: DeviceId, logs: &[LogHeads]) -> Result<(), Trouble> {
+        let heads = |log: &LogHeads| log.branches.iter().map(|branch| (branch.tip_seq, branch.tip_id)).collect();
+        self.met.insert(with, logs.iter().map(|log| (log.log, heads(log))).collect());
+        Ok(())
     }
 
     fn post(&mut self) -> Result<(), Trouble> {

@@ -1,7 +1,7 @@
 //! However the byte stream is cut into pieces and in whatever order the ends are served, the result is the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use daybook_core::id::Lane;
+use daybook_core::id::{DeviceId, Lane};
 use daybook_core::roster::{CompartmentKind, Role};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
@@ -46,7 +46,7 @@ proptest! {
             for run in runs {
                 if rng.random_bool(0.7) {
                     // What does not join is left out.
-                    daybook_core::sync::Shelf::take(shelf, std::slice::from_ref(run)).unwrap();
+                    daybook_core::sync::Shelf::take(shelf, DeviceId::ZERO, std::slice::from_ref(run)).unwrap();
                 }
             }
             shelf.again = 0;

@@ -3,6 +3,7 @@
 //! Owns the order of the stations and the handle; owns no rule and no table. Every method that writes is
 //! durable when it returns `Ok`, and has written nothing when it returns an error, unless the error says so.
 
+mod beginnings;
 mod charts;
 mod dispensing;
 mod enrolment;

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::types::Author;
 use crate::id::{DeviceId, EntryId, LogId};
 use crate::store::{EntryKey, Store};
-use std::collections::BTreeMap;
+use crate::sync::{Covered, LogHeads};
 
 const PEER: &str = "peer ";
 const HEAD_BYTES: usize = 72;
@@ -32,8 +32,10 @@ pub struct Elsewhere {
     pub peers: Vec<PeerSeen>,
 }
 
-/// Heads that a device held, by log.
-type Heads = BTreeMap<LogId, Vec<(u64, EntryId)>>;
+/// The name of the value about a device.
+fn name(device: DeviceId) -> String {
+    format!("{PEER}{}", device.to_hex())
+}
 
 impl Daybook {
     /// Who a device is, as far as it is known here.
@@ -50,22 +52,26 @@ impl Daybook {
         Ok(self.store.read()?.pragma_query_value(None, "data_version", |row| row.get(0))?)
     }
 
-    /// Notes that a device holds durably what this book holds now.
-    ///
-    /// # Errors
-    /// [`Error`] if the book cannot be written.
-    pub fn note_in_sync(&mut self, device: DeviceId) -> Result<(), Error> {
+    /// Notes that a device holds durably exactly these logs, as this book does. Both sides of a session note the
+    /// same, so that the next one begins with what changed since.
+    pub(super) fn note_agreed(&mut self, device: DeviceId, logs: &[LogHeads]) -> Result<(), Error> {
         self.write(|writer| {
             let mut value = writer.host.now_ms().to_le_bytes().to_vec();
-            for log in Store::logs(writer.tx)? {
-                for branch in Store::branches(writer.tx, log.number)? {
+            for log in logs {
+                for branch in &log.branches {
                     value.extend_from_slice(log.log.as_bytes());
                     value.extend_from_slice(&branch.tip_seq.to_le_bytes());
                     value.extend_from_slice(branch.tip_id.as_bytes());
                 }
             }
-            Ok(Store::set_value(writer.tx, &format!("{PEER}{}", device.to_hex()), &value)?)
+            Ok(Store::set_value(writer.tx, &name(device), &value)?)
         })
+    }
+
+    /// What a device and this book held when they last agreed; nothing if that was not noted.
+    pub(super) fn noted(&mut self, device: DeviceId) -> Result<Covered, Error> {
+        let value = self.store.value(&name(device))?;
+        Ok(value.and_then(|value| read(&value)).map(|(_, heads)| heads).unwrap_or_default())
     }
 
     /// With whom this book was in sync, and how many of its entries came since.
@@ -75,7 +81,7 @@ impl Daybook {
     pub fn elsewhere(&mut self) -> Result<Elsewhere, Error> {
         self.refresh()?;
         let connection = self.store.read()?;
-        let mut peers: Vec<(DeviceId, i64, Heads)> = Vec::new();
+        let mut peers: Vec<(DeviceId, i64, Covered)> = Vec::new();
         let mut statement = connection.prepare_cached("SELECT key, value FROM book WHERE key BETWEEN ?1 AND ?2")?;
         let mut rows = statement.query((PEER, format!("{PEER}g")))?;
         while let Some(row) = rows.next()? {
@@ -112,10 +118,10 @@ impl Daybook {
 }
 
 /// Time and heads of a value; none if it does not fit.
-fn read(value: &[u8]) -> Option<(i64, Heads)> {
+fn read(value: &[u8]) -> Option<(i64, Covered)> {
     let (at, rest) = value.split_first_chunk::<8>()?;
     let (heads, []) = rest.as_chunks::<HEAD_BYTES>() else { return None };
-    let mut by_log = Heads::new();
+    let mut by_log = Covered::new();
     for head in heads {
         let (log, rest) = head.split_first_chunk::<32>()?;
         let (seq, id) = rest.split_first_chunk::<8>()?;

@@ -5,14 +5,15 @@ use super::error::Error;
 use super::state::value;
 use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
-use crate::id::{EntryId, KeyId, LogId};
+use crate::id::{DeviceId, EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
-use crate::log::{Run, RunBuilder};
+use crate::log::{Beginning, Run, RunBuilder};
 use crate::record::EntryRef;
 use crate::roster::GrantPath;
 use crate::store::{EntryKey, Store};
 use crate::sync::{
-    Credentials, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf, Side, Standing, Trouble, Want,
+    Covered, Credentials, Kept, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf, Side,
+    Standing, Trouble, Want,
 };
 
 /// Name of the local value that holds the grant path as it was given.
@@ -107,23 +108,46 @@ impl Daybook {
         Ok(Some(run.finish()))
     }
 
+    /// Takes runs and says what became of each, counted in the entries that came of it.
+    fn take_whole(&mut self, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
+        let report = self.take_runs(runs)?;
+        if !report.refused.is_empty() {
+            return self.take_one_by_one(runs, came);
+        }
+        // The sums are exact; which run brought what is known only if all of it was new.
+        let mut new = report.new;
+        let outcomes = runs.iter().zip(came).map(|(run, came)| {
+            let taken = crate::sync::entries_of(run).min(new);
+            new -= taken;
+            outcome(taken, came)
+        });
+        Ok(outcomes.collect())
+    }
+
     /// Takes runs of which at least one is refused or declined, one by one, and says what became of each.
-    fn take_one_by_one(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
+    fn take_one_by_one(&mut self, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
         let mut outcomes = Vec::with_capacity(runs.len());
-        for run in runs {
+        for (run, came) in runs.iter().zip(came) {
             if let Err(error) = Run::read(run).and_then(|run| run.verify(&self.state.ring.incident)) {
                 outcomes.push(Outcome::Refused(error));
                 continue;
             }
             let report = self.take_runs(std::slice::from_ref(run))?;
             outcomes.push(match report.refused.first() {
-                None => Outcome::Taken { new: report.new, known: report.known },
+                None => outcome(report.new, came),
                 Some((code, _)) if code == "E-003" => Outcome::Declined("E-003"),
                 Some(_) => Outcome::Declined("E-010"),
             });
         }
         Ok(outcomes)
     }
+}
+
+/// What became of a run that was taken: so many entries of it, or of what it ended, are new.
+fn outcome(new: u64, came: &[u8]) -> Outcome {
+    let entries = crate::sync::entries_of(came);
+    let new = entries.min(new);
+    Outcome::Taken { new, known: entries - new }
 }
 
 /// Id of the entry before an entry, in whichever branch row it lies.
@@ -203,20 +227,27 @@ impl Shelf for Daybook {
         Ok(runs.into_iter().map(out).collect())
     }
 
-    fn take(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
-        let report = self.take_runs(runs)?;
-        if report.refused.is_empty() {
-            // The sums are exact; which run brought what is known only if all of it was new.
-            let mut new = report.new;
-            let outcomes = runs.iter().map(|run| {
-                let entries = crate::sync::entries_of(run);
-                let taken = entries.min(new);
-                new -= taken;
-                Outcome::Taken { new: taken, known: entries - taken }
-            });
-            return Ok(outcomes.collect());
-        }
-        Ok(self.take_one_by_one(runs)?)
+    fn take(&mut self, _from: DeviceId, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
+        let Some(whole) = self.with_beginnings(runs)? else { return Ok(self.take_whole(runs, runs)?) };
+        let outcomes = self.take_whole(&whole, runs)?;
+        self.drop_beginnings(&whole)?;
+        Ok(outcomes)
+    }
+
+    fn keep(&mut self, from: DeviceId, beginning: &Beginning) -> Result<Kept, Trouble> {
+        Ok(self.keep_beginning(from, beginning)?)
+    }
+
+    fn begun(&mut self) -> Result<Vec<(LogId, u64, EntryId)>, Trouble> {
+        Ok(self.beginnings()?)
+    }
+
+    fn met(&mut self, with: DeviceId) -> Result<Covered, Trouble> {
+        Ok(self.noted(with)?)
+    }
+
+    fn agreed(&mut self, with: DeviceId, logs: &[LogHeads]) -> Result<(), Trouble> {
+        Ok(self.note_agreed(with, logs)?)
     }
 
     fn post(&mut self) -> Result<(), Trouble> {

@@ -179,7 +179,7 @@ impl Writer<'_> {
         self.state.incarnation = Incarnation::new(random(self.host));
         self.state.begin = false;
         Store::set_value(self.tx, value::INCARNATION, self.state.incarnation.as_bytes())?;
-        self.tx.execute("DELETE FROM book WHERE key = ?1", [value::BEGIN])?;
+        Store::drop_value(self.tx, value::BEGIN)?;
         self.control(|_, _| Ok(Control::Incarnation { previous }))?;
         Ok(())
     }

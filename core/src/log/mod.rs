@@ -11,9 +11,11 @@
 //!        | count 4 | entries | heads 4 | (place in run 4, signature 64) ...
 //! ```
 
+mod beginning;
 mod run;
 mod tip;
 
+pub use beginning::Beginning;
 pub use run::{Run, RunBuilder, RunError, VerifiedEntry, VerifiedRun};
 pub use tip::{Signed, Tip};
 

@@ -70,8 +70,8 @@ pub struct Run<'a> {
     pub first_seq: u64,
     /// Id of the entry before it; zeros at place 1.
     pub backlink: EntryId,
-    entries: Vec<SealedEntry<'a>>,
-    heads: Vec<(u32, Signature)>,
+    pub(super) entries: Vec<SealedEntry<'a>>,
+    pub(super) heads: Vec<(u32, Signature)>,
 }
 
 /// An entry whose place in a signed chain was checked.
@@ -151,25 +151,11 @@ impl<'a> Run<'a> {
     /// [`RunError`]; nothing was verified yet.
     pub fn read(bytes: &'a [u8]) -> Result<Self, RunError> {
         let mut from = Bytes::new(bytes);
-        let author = DevicePublic::parse(&from.array::<96>()?).map_err(|_| RunError::Author)?;
-        let incarnation = Incarnation::new(from.array()?);
-        let compartment = CompartmentId::new(from.array()?);
-        let [lane] = from.array()?;
-        let name = LogName::new(author, incarnation, compartment, Lane::from_number(lane).ok_or(RunError::Lane)?);
-        if name.is_control() && name.lane != Lane::Safety {
-            return Err(RunError::Lane);
-        }
-        let first_seq = u64::from_le_bytes(from.array()?);
-        let backlink = EntryId::new(from.array()?);
-        let count = u32::from_le_bytes(from.array()?) as usize;
-        if count == 0 || count > ENTRIES_PER_RUN_MAX {
-            return Err(RunError::Count);
-        }
-        let bytes_max = if name.is_control() { CONTROL_BODY_BYTES_MAX } else { SEALED_BODY_BYTES_MAX };
-        let mut entries: Vec<SealedEntry<'a>> = Vec::with_capacity(count);
+        let (mut run, count) = Self::read_head(&mut from)?;
+        run.entries.reserve_exact(count);
         for _ in 0..count {
-            let before = entries.last().map(|entry| entry.ground);
-            entries.push(SealedEntry::read_carried(&mut from, before.as_ref(), name.is_control(), bytes_max)?);
+            let entry = run.read_entry(&mut from)?;
+            run.entries.push(entry);
         }
         let head_count = u32::from_le_bytes(from.array()?) as usize;
         if head_count > count {
@@ -186,7 +172,64 @@ impl<'a> Run<'a> {
         if !from.rest().is_empty() {
             return Err(RunError::Layout);
         }
-        Ok(Self { name, first_seq, backlink, entries, heads })
+        run.heads = heads;
+        Ok(run)
+    }
+
+    /// Reads the entries that are whole at the front of a run that may end anywhere, without its signatures, and
+    /// where each of them ends.
+    ///
+    /// # Errors
+    /// [`RunError`]; also if not even the fixed fields are whole.
+    pub fn read_front(bytes: &'a [u8]) -> Result<(Self, Vec<usize>), RunError> {
+        let mut from = Bytes::new(bytes);
+        let (mut run, count) = Self::read_head(&mut from)?;
+        let mut ends = Vec::new();
+        while run.entries.len() < count {
+            match run.read_entry(&mut from) {
+                Ok(entry) => run.entries.push(entry),
+                Err(CarryError::Length) => break,
+                Err(error) => return Err(error.into()),
+            }
+            ends.push(bytes.len() - from.rest().len());
+        }
+        Ok((run, ends))
+    }
+
+    /// The fixed fields of a run, and how many entries follow.
+    fn read_head(from: &mut Bytes<'a>) -> Result<(Self, usize), RunError> {
+        let author = DevicePublic::parse(&from.array::<96>()?).map_err(|_| RunError::Author)?;
+        let incarnation = Incarnation::new(from.array()?);
+        let compartment = CompartmentId::new(from.array()?);
+        let [lane] = from.array()?;
+        let name = LogName::new(author, incarnation, compartment, Lane::from_number(lane).ok_or(RunError::Lane)?);
+        if name.is_control() && name.lane != Lane::Safety {
+            return Err(RunError::Lane);
+        }
+        let first_seq = u64::from_le_bytes(from.array()?);
+        let backlink = EntryId::new(from.array()?);
+        let count = u32::from_le_bytes(from.array()?) as usize;
+        if count == 0 || count > ENTRIES_PER_RUN_MAX {
+            return Err(RunError::Count);
+        }
+        Ok((Self { name, first_seq, backlink, entries: Vec::new(), heads: Vec::new() }, count))
+    }
+
+    fn read_entry(&self, from: &mut Bytes<'a>) -> Result<SealedEntry<'a>, CarryError> {
+        let before = self.entries.last().map(|entry| entry.ground);
+        let control = self.name.is_control();
+        let bytes_max = if control { CONTROL_BODY_BYTES_MAX } else { SEALED_BODY_BYTES_MAX };
+        SealedEntry::read_carried(from, before.as_ref(), control, bytes_max)
+    }
+
+    /// First place and backlink belong together, and the last place exists.
+    pub(super) fn check_place(&self) -> Result<(), RunError> {
+        let starts = self.first_seq == 1;
+        let end = self.first_seq.checked_add(self.entries.len() as u64);
+        let fits = self.first_seq > 0
+            && starts == (self.backlink == EntryId::ZERO)
+            && end.is_some_and(|end| end <= SEQ_MAX + 1);
+        if fits { Ok(()) } else { Err(RunError::Place) }
     }
 
     /// Recomputes every id and checks the signatures that the format demands: over the last entry, at every
@@ -195,14 +238,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// [`RunError`]; nothing of the run may be stored.
     pub fn verify(self, incident: &IncidentId) -> Result<VerifiedRun<'a>, RunError> {
-        let starts = self.first_seq == 1;
-        let last_seq = self.first_seq.checked_add(self.entries.len() as u64);
-        if self.first_seq == 0
-            || starts != (self.backlink == EntryId::ZERO)
-            || last_seq.is_none_or(|end| end > SEQ_MAX + 1)
-        {
-            return Err(RunError::Place);
-        }
+        self.check_place()?;
         let log = self.name.id(incident);
         let mut heads = self.heads.iter().peekable();
         let mut verified =

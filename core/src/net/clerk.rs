@@ -2,7 +2,6 @@
 
 use super::notice::{Agreement, NetError, Notice, Report};
 use crate::daybook::{Author, Daybook};
-use crate::id::DeviceId;
 use crate::sync::{Event, Limits, Reason, Session, Side};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -330,13 +329,6 @@ impl Seat {
     }
 }
 
-/// What cannot be noted is known to be elsewhere all the same: the session goes on.
-fn note_in_sync(book: &mut Daybook, device: DeviceId) {
-    if let Err(error) = book.note_in_sync(device) {
-        tracing::warn!(code = error.code(), "it was not noted with whom this book is in sync");
-    }
-}
-
 /// Notes an event in the report and tells it on.
 fn note(
     seat: &mut Seat,
@@ -375,11 +367,6 @@ fn note(
             seat.ended_ms = Some(now);
             None
         }
-        Event::Receipt { device, same: true, .. } => {
-            // Signed by the other side, after whatever was pushed since both agreed.
-            note_in_sync(book, device);
-            None
-        }
         Event::Stored { .. } | Event::Receipt { .. } => None,
     };
     if let Some(notice) = notice {
@@ -390,9 +377,6 @@ fn note(
     // The name may have come with the entries.
     if let Some(device) = seat.session.peer().map(|peer| peer.device) {
         seat.report.who = Some(book.who(device));
-        if agreement == Agreement::InSync {
-            note_in_sync(book, device);
-        }
     }
     let _ = told.send(Notice::Agreed { seat: number, agreement });
     if !seat.stay {

@@ -101,7 +101,8 @@ impl Store {
 
     /// Runs of one branch row from place `from` on, until a signed head at or past `to`, or until `bytes` are
     /// read; at least one. `backlink` is the id of the entry before. Each run ends at the first kept signature
-    /// that fills a frame of `frame` bytes.
+    /// that fills a frame of `frame` bytes, and at every multiple of 64, so that no beginning of a run needs a
+    /// signature that comes behind it.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if no signature follows.
@@ -128,7 +129,7 @@ impl Store {
             builder.push(&entry_of(row)?, signature);
             backlink = EntryId::new(row.get(1)?);
             let last = key.seq() >= to;
-            let full = builder.bytes() >= frame / 2 || builder.len() >= 32;
+            let full = builder.bytes() >= frame / 2 || builder.len() >= 32 || key.seq().is_multiple_of(SIGNED_EVERY);
             if signature.is_some()
                 && (last || full)
                 && let Some(done) = run.take()

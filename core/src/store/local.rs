@@ -58,6 +58,15 @@ impl Store {
         Ok(())
     }
 
+    /// Drops a named value.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn drop_value(connection: &Connection, key: &str) -> Result<(), StoreError> {
+        connection.prepare_cached("DELETE FROM book WHERE key = ?1")?.execute([key])?;
+        Ok(())
+    }
+
     /// Keeps the secret of an epoch; one with history replaces a reading key.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //! row of an operation = subject << 28 | number
 //! ```
 
+mod begun;
 mod entries;
 mod file;
 mod frontier;
@@ -20,6 +21,7 @@ mod local;
 mod parcels;
 mod schema;
 
+pub use begun::BegunRow;
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
 pub use file::{Store, StoreError};
 pub use frontier::{LogTips, PieceRun};

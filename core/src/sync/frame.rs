@@ -4,7 +4,7 @@
 //! text of a Noise message = kind 1 | payload      kind + 128: the next message goes on with the same frame
 //! ```
 
-use super::limits::{KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
+use super::limits::{BEGUN_PER_FRAME_MAX, KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
 use super::reason::SessionRule;
 use super::shelf::Want;
 use super::trie::{Fingerprint, Node, Record, Short};
@@ -33,6 +33,7 @@ pub mod kind {
     pub const KEYS: u8 = 15;
     pub const PARCELS: u8 = 16;
     pub const HELD: u8 = 17;
+    pub const BEGUN: u8 = 18;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
@@ -60,6 +61,17 @@ pub struct Heads {
     pub log: Fingerprint,
     /// Its heads; none if the log is not held.
     pub heads: Vec<Head>,
+}
+
+/// The end of the beginning of a run that is kept, though its signed head has not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begun {
+    /// The log, as this session names it.
+    pub log: Fingerprint,
+    /// Its last place.
+    pub seq: u64,
+    /// The id of the entry there.
+    pub id: EntryId,
 }
 
 /// What a device says that it holds.
@@ -93,8 +105,9 @@ pub enum Frame<'a> {
     Ping,
     /// The grant path.
     Path(&'a [u8]),
-    /// The roots of control and of the rest.
-    Roots([u8; 16], [u8; 16]),
+    /// The roots of control and of the rest, and the hash of what both held when they last agreed, if that was
+    /// noted.
+    Roots([u8; 16], [u8; 16], Option<Short>),
     /// Nodes of which more is to be told.
     Ask(Vec<Node>),
     /// The sixteen children of a node.
@@ -123,6 +136,8 @@ pub enum Frame<'a> {
     Keys(Vec<KeyId>),
     /// Parcels of keys that the other side asked for.
     Parcels(Vec<ParcelGroup>),
+    /// Beginnings of runs that are kept here: what comes behind them is enough.
+    Begun(Vec<Begun>),
     /// The end, with a rule code or none.
     Bye(Option<[u8; 5]>),
 }
@@ -140,6 +155,22 @@ fn seq(from: &mut Bytes<'_>) -> Result<u64, SessionRule> {
 
 fn put_seq(seq: u64, to: &mut Vec<u8>) {
     to.extend_from_slice(&u32::try_from(seq).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// Reads items until nothing is left, at most `most` of them.
+fn list<'a, T>(
+    from: &mut Bytes<'a>,
+    most: usize,
+    read: impl Fn(&mut Bytes<'a>) -> Result<T, SessionRule>,
+) -> Result<Vec<T>, SessionRule> {
+    let mut items = Vec::new();
+    while !from.rest().is_empty() {
+        if items.len() == most {
+            return Err(SessionRule::Frame);
+        }
+        items.push(read(from)?);
+    }
+    Ok(items)
 }
 
 fn code(bytes: [u8; 5]) -> Result<[u8; 5], SessionRule> {
@@ -235,17 +266,12 @@ impl<'a> Frame<'a> {
         let read = match frame {
             kind::PING => Self::Ping,
             kind::PATH => return Ok(Self::Path(payload)),
-            kind::ROOTS => Self::Roots(from.array()?, from.array()?),
-            kind::ASK => {
-                let mut nodes = Vec::new();
-                while !from.rest().is_empty() {
-                    if nodes.len() == NODES_PER_ASK_MAX {
-                        return Err(SessionRule::Frame);
-                    }
-                    nodes.push(Node::read(&mut from)?);
-                }
-                Self::Ask(nodes)
+            kind::ROOTS => {
+                let (control, rest) = (from.array()?, from.array()?);
+                let since = if from.rest().is_empty() { None } else { Some(from.array()?) };
+                Self::Roots(control, rest, since)
             }
+            kind::ASK => Self::Ask(list(&mut from, NODES_PER_ASK_MAX, Node::read)?),
             kind::CHILDREN => {
                 let node = Node::read(&mut from)?;
                 let mut children = [[0; 8]; 16];
@@ -269,10 +295,7 @@ impl<'a> Frame<'a> {
             }
             kind::HEADS => {
                 let [last] = from.array()?;
-                let mut heads = Vec::new();
-                while !from.rest().is_empty() {
-                    heads.push(Heads::read(&mut from)?);
-                }
+                let heads = list(&mut from, usize::MAX, Heads::read)?;
                 if last > 1 {
                     return Err(SessionRule::Frame);
                 }
@@ -300,27 +323,13 @@ impl<'a> Frame<'a> {
             kind::RECEIPT => Self::Receipt(Receipt::read(&mut from)?),
             kind::HELD => Self::Held(Receipt::read(&mut from)?),
             kind::KEYS | kind::PARCELS if payload.is_empty() => return Err(SessionRule::Frame),
-            kind::KEYS => {
-                let mut keys = Vec::new();
-                while !from.rest().is_empty() {
-                    if keys.len() == KEYS_PER_FRAME_MAX {
-                        return Err(SessionRule::Frame);
-                    }
-                    keys.push(KeyId::new(from.array()?));
-                }
-                Self::Keys(keys)
-            }
-            kind::PARCELS => {
-                let mut groups = Vec::new();
-                while !from.rest().is_empty() {
-                    if groups.len() == KEYS_PER_FRAME_MAX {
-                        return Err(SessionRule::Frame);
-                    }
-                    let group = ParcelGroup::decode(from.take(GROUP_BYTES)?, 1);
-                    groups.push(group.map_err(|_| SessionRule::Frame)?);
-                }
-                Self::Parcels(groups)
-            }
+            kind::KEYS => Self::Keys(list(&mut from, KEYS_PER_FRAME_MAX, |from| Ok(KeyId::new(from.array()?)))?),
+            kind::PARCELS => Self::Parcels(list(&mut from, KEYS_PER_FRAME_MAX, |from| {
+                ParcelGroup::decode(from.take(GROUP_BYTES)?, 1).map_err(|_| SessionRule::Frame)
+            })?),
+            kind::BEGUN => Self::Begun(list(&mut from, BEGUN_PER_FRAME_MAX, |from| {
+                Ok(Begun { log: from.array()?, seq: seq(from)?, id: EntryId::new(from.array()?) })
+            })?),
             kind::BYE if payload.is_empty() => Self::Bye(None),
             kind::BYE => Self::Bye(Some(code(from.array()?)?)),
             _ => return Err(SessionRule::Frame),
@@ -338,9 +347,10 @@ impl<'a> Frame<'a> {
                 to.extend_from_slice(path);
                 kind::PATH
             }
-            Self::Roots(control, rest) => {
+            Self::Roots(control, rest, since) => {
                 to.extend_from_slice(control);
                 to.extend_from_slice(rest);
+                to.extend_from_slice(since.as_ref().map_or(&[], |since| &since[..]));
                 kind::ROOTS
             }
             Self::Ask(nodes) => {
@@ -402,6 +412,14 @@ impl<'a> Frame<'a> {
             Self::Parcels(groups) => {
                 groups.iter().for_each(|group| to.extend_from_slice(&group.encode()));
                 kind::PARCELS
+            }
+            Self::Begun(begun) => {
+                for begun in begun {
+                    to.extend_from_slice(&begun.log);
+                    put_seq(begun.seq, &mut to);
+                    to.extend_from_slice(begun.id.as_bytes());
+                }
+                kind::BEGUN
             }
             Self::Bye(code) => {
                 to.extend_from_slice(code.as_ref().map_or(&[], |code| &code[..]));

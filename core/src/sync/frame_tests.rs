@@ -1,6 +1,6 @@
 //! Every frame reads back as it was written; nothing else is read, and nothing panics.
 
-use super::frame::{Frame, Head, Heads, Receipt, kind, rung_places};
+use super::frame::{Begun, Frame, Head, Heads, Receipt, kind, rung_places};
 use super::shelf::Want;
 use super::trie::{Node, Record};
 use crate::crypto::{AgreementPublic, Parcel, ParcelGroup, Signature};
@@ -33,7 +33,8 @@ fn all() -> Vec<Frame<'static>> {
     vec![
         Frame::Ping,
         Frame::Path(b"path"),
-        Frame::Roots([1; 16], [2; 16]),
+        Frame::Roots([1; 16], [2; 16], None),
+        Frame::Roots([1; 16], [2; 16], Some([3; 8])),
         Frame::Ask(vec![Node::ROOT, node]),
         Frame::Children(node, [[4; 8]; 16]),
         Frame::Leaf(node, vec![record(1), record(2)]),
@@ -50,6 +51,7 @@ fn all() -> Vec<Frame<'static>> {
         Frame::Held(RECEIPT),
         Frame::Keys(vec![KeyId::new([6; 32]); 2]),
         Frame::Parcels(vec![parcels(1)]),
+        Frame::Begun(vec![Begun { log: [1; 8], seq: 33, id: EntryId::new([5; 32]) }; 2]),
         Frame::Bye(None),
         Frame::Bye(Some(*b"S-010")),
     ]

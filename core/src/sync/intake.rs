@@ -5,21 +5,48 @@ use super::limits::{Limits, PATH_BYTES_MAX, RUN_BYTES_MAX};
 use super::reason::SessionRule;
 use crate::crypto::{Label, derive};
 use crate::entry::{Bytes, CarryError};
-use crate::id::{CONTROL, CompartmentId, IncidentId, LogId};
+use crate::id::{CONTROL, CompartmentId, EntryId, IncidentId, LogId};
 use crate::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
+
+/// A frame of which not all messages came yet.
+#[derive(Debug)]
+struct Partial {
+    number: u8,
+    bytes: Vec<u8>,
+    /// Where each message of it ended.
+    ends: Vec<usize>,
+}
+
+/// A frame whose messages all came.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Whole {
+    /// Its kind.
+    pub number: u8,
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// In how many messages it came.
+    pub messages: u64,
+}
 
 /// Puts frames together that came in several messages. Whole frames of other kinds may come between.
 #[derive(Default, Debug)]
 pub struct Assembly {
-    partial: Option<(u8, Vec<u8>)>,
+    partial: Option<Partial>,
 }
 
 impl Assembly {
-    /// Takes one message; gives kind and payload when a frame is whole.
+    /// What came so far of a run that is not whole, and where each message of it ended.
+    #[must_use]
+    pub fn unfinished_run(&self) -> Option<(&[u8], &[usize])> {
+        let partial = self.partial.as_ref().filter(|partial| partial.number == kind::RUN)?;
+        Some((&partial.bytes, &partial.ends))
+    }
+
+    /// Takes one message; gives the frame when it is whole.
     ///
     /// # Errors
     /// [`SessionRule`] if a second frame begins that is not whole, or one is longer than one of its kind may be.
-    pub fn take(&mut self, text: &[u8]) -> Result<Option<(u8, Vec<u8>)>, SessionRule> {
+    pub fn take(&mut self, text: &[u8]) -> Result<Option<Whole>, SessionRule> {
         let (first, payload) = text.split_first().ok_or(SessionRule::FrameLength)?;
         let (number, more) = (first & !kind::MORE, first & kind::MORE != 0);
         let most = match number {
@@ -28,23 +55,24 @@ impl Assembly {
             _ if more => return Err(SessionRule::Frame),
             _ => usize::MAX,
         };
-        let mut bytes = match self.partial.take() {
-            Some((begun, bytes)) if begun == number => bytes,
+        let mut partial = match self.partial.take() {
+            Some(partial) if partial.number == number => partial,
             Some(_) if more => return Err(SessionRule::Turn),
             other => {
                 self.partial = other;
-                Vec::new()
+                Partial { number, bytes: Vec::new(), ends: Vec::new() }
             }
         };
-        if bytes.len().saturating_add(payload.len()) > most {
+        if partial.bytes.len().saturating_add(payload.len()) > most {
             return Err(SessionRule::FrameLength);
         }
-        bytes.extend_from_slice(payload);
+        partial.bytes.extend_from_slice(payload);
+        partial.ends.push(partial.bytes.len());
         if more {
-            self.partial = Some((number, bytes));
+            self.partial = Some(partial);
             return Ok(None);
         }
-        Ok(Some((number, bytes)))
+        Ok(Some(Whole { number, payload: partial.bytes, messages: partial.ends.len() as u64 }))
     }
 }
 
@@ -59,11 +87,26 @@ pub struct RunHead {
     pub entries: u64,
     /// Place of the last of them.
     pub last: u64,
+    /// What of it was kept and acknowledged before it was whole.
+    pub begun: Begun,
+    /// In how many messages it came.
+    pub messages: u64,
+}
+
+/// What was kept of a run that is not whole.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Begun {
+    /// Entries that are durable.
+    pub entries: u64,
+    /// The last of them: its place and id.
+    pub end: Option<(u64, EntryId)>,
+    /// Messages that were acknowledged.
+    pub messages: u64,
 }
 
 impl RunHead {
     /// Reads the fixed fields with which a run begins.
-    pub fn read(run: &[u8], incident: &IncidentId) -> Result<Self, CarryError> {
+    pub fn read(run: &[u8], messages: u64, begun: Begun, incident: &IncidentId) -> Result<Self, CarryError> {
         let mut from = Bytes::new(run);
         let (keys, incarnation) = (from.array::<96>()?, from.array::<16>()?);
         let (compartment, lane) = (from.array::<32>()?, from.array::<1>()?);
@@ -73,7 +116,8 @@ impl RunHead {
         let device = derive(Label::Device, &[&keys]);
         let log = derive(Label::Log, &[incident.as_bytes(), &device, &incarnation, &compartment, &lane]);
         let control = CompartmentId::new(compartment) == CONTROL;
-        Ok(Self { log: LogId::new(log), control, entries, last: first.saturating_add(entries).saturating_sub(1) })
+        let last = first.saturating_add(entries).saturating_sub(1);
+        Ok(Self { log: LogId::new(log), control, entries, last, begun, messages })
     }
 }
 
@@ -95,7 +139,7 @@ pub struct Intake {
     bytes: usize,
     entries: u64,
     since_ms: Option<u64>,
-    /// Runs that were stored or declined.
+    /// Messages of runs that were stored, kept or declined.
     pub settled: u64,
     /// Entries that were new.
     pub new: u64,
@@ -110,9 +154,21 @@ impl Intake {
     pub fn push(&mut self, run: Vec<u8>, head: RunHead, now_ms: u64) {
         self.bytes += run.len();
         self.entries += head.entries;
-        self.since_ms.get_or_insert(now_ms);
+        self.wait(now_ms);
         self.runs.push(run);
         self.heads.push(head);
+    }
+
+    /// Something waits to be stored from now on, if nothing did before.
+    pub fn wait(&mut self, now_ms: u64) {
+        self.since_ms.get_or_insert(now_ms);
+    }
+
+    /// Nothing waits any more, or for what has not come.
+    pub fn rest(&mut self) {
+        if self.runs.is_empty() {
+            self.since_ms = None;
+        }
     }
 
     /// Whether as much waits as one transaction should take.
@@ -144,15 +200,21 @@ impl Intake {
 mod tests {
     use super::*;
 
+    fn whole(number: u8, payload: &[u8], messages: u64) -> Whole {
+        Whole { number, payload: payload.to_vec(), messages }
+    }
+
     #[test]
     fn frames_come_whole_or_in_pieces_of_one_kind() {
         let mut assembly = Assembly::default();
-        assert_eq!(assembly.take(&[kind::DONE]), Ok(Some((kind::DONE, Vec::new()))));
+        assert_eq!(assembly.take(&[kind::DONE]), Ok(Some(whole(kind::DONE, &[], 1))));
         assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1, 2]), Ok(None));
-        assert_eq!(assembly.take(&[kind::RUN, 3]), Ok(Some((kind::RUN, vec![1, 2, 3]))));
+        assert_eq!(assembly.unfinished_run(), Some((&[1, 2][..], &[2][..])));
+        assert_eq!(assembly.take(&[kind::RUN, 3]), Ok(Some(whole(kind::RUN, &[1, 2, 3], 2))));
+        assert_eq!(assembly.unfinished_run(), None);
         assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1]), Ok(None));
-        assert_eq!(assembly.take(&[kind::PING]), Ok(Some((kind::PING, Vec::new()))));
-        assert_eq!(assembly.take(&[kind::RUN, 2]), Ok(Some((kind::RUN, vec![1, 2]))));
+        assert_eq!(assembly.take(&[kind::PING]), Ok(Some(whole(kind::PING, &[], 1))));
+        assert_eq!(assembly.take(&[kind::RUN, 2]), Ok(Some(whole(kind::RUN, &[1, 2], 2))));
         assert_eq!(assembly.take(&[kind::RUN | kind::MORE, 1]), Ok(None));
         assert_eq!(assembly.take(&[kind::PATH | kind::MORE, 1]), Err(SessionRule::Turn));
         assert_eq!(Assembly::default().take(&[kind::ACK | kind::MORE]), Err(SessionRule::Frame));

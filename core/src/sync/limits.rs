@@ -62,6 +62,14 @@ pub(super) const PATH_BYTES_MAX: usize = 512 * 1024;
 pub(super) const RUN_BYTES_MAX: usize = 64 * (64 * 1024 + 256) + 64 * 1024;
 /// Most logs of one leaf of the trie.
 pub(super) const LEAF_LOGS_MAX: usize = 256;
+/// Most entries of one frame.
+pub(super) const ENTRIES_PER_FRAME_MAX: usize = 32;
+/// Most beginnings of runs that one frame names.
+pub(super) const BEGUN_PER_FRAME_MAX: usize = 256;
+/// Most beginnings of runs that a peer may name in one round.
+pub(super) const BEGUN_MAX: usize = 2_048;
+/// Most beginnings of one log that are named.
+pub(super) const BEGUN_PER_LOG_MAX: usize = 4;
 /// Most keys that one frame asks for, and parcels that one frame brings.
 pub(super) const KEYS_PER_FRAME_MAX: usize = 64;
 /// Most nodes that are asked for at one time.

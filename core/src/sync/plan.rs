@@ -2,13 +2,19 @@
 
 use super::frame::Head;
 use super::shelf::{LogHeads, Piece, Shelf, Trouble};
+use crate::id::EntryId;
 use crate::store::BranchOf;
 use std::collections::BTreeMap;
 
 /// The pieces of a log that the holder of `theirs` lacks, parents before children. A head that is not known
 /// here may have everything behind it: then nothing is sent of what no known head or rung leads to, unless
-/// `ladders` says that its rungs came too.
-pub fn missing(book: &mut dyn Shelf, log: &LogHeads, theirs: &[Head], ladders: bool) -> Result<Vec<Piece>, Trouble> {
+/// `ladders` says that its rungs came too. What it keeps of runs that are not whole need not come again.
+pub fn missing(
+    book: &mut dyn Shelf,
+    log: &LogHeads,
+    (theirs, begun): (&[Head], &[(u64, EntryId)]),
+    ladders: bool,
+) -> Result<Vec<Piece>, Trouble> {
     let mut known: Vec<(u8, u64)> = Vec::new();
     let mut joins = theirs.is_empty() || ladders;
     for head in theirs {
@@ -26,6 +32,9 @@ pub fn missing(book: &mut dyn Shelf, log: &LogHeads, theirs: &[Head], ladders: b
     }
     if !joins {
         return Ok(Vec::new());
+    }
+    for (seq, id) in begun {
+        known.extend(book.holds(log.number, *seq, id.as_bytes())?.map(|branch| (branch, *seq)));
     }
     let known = held(&log.branches, known);
     let piece = |branch: &BranchOf| {

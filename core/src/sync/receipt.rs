@@ -24,12 +24,16 @@ pub type Covered = BTreeMap<LogId, Vec<(u64, EntryId)>>;
 /// The heads of logs as a receipt is about them.
 #[must_use]
 pub fn heads(logs: &[LogHeads]) -> Vec<u8> {
-    let sorted: BTreeMap<&LogId, BTreeSet<(u64, &EntryId)>> = logs
-        .iter()
-        .map(|log| (&log.log, log.branches.iter().map(|branch| (branch.tip_seq, &branch.tip_id)).collect()))
-        .collect();
-    let mut to = Vec::with_capacity(logs.len() * 73);
-    for (log, heads) in sorted {
+    let heads = |log: &LogHeads| log.branches.iter().map(|branch| (branch.tip_seq, branch.tip_id)).collect();
+    heads_of(&logs.iter().map(|log| (log.log, heads(log))).collect())
+}
+
+/// As [`heads`], of heads by log.
+#[must_use]
+pub fn heads_of(by_log: &Covered) -> Vec<u8> {
+    let mut to = Vec::with_capacity(by_log.len() * 73);
+    for (log, heads) in by_log {
+        let heads: BTreeSet<&(u64, EntryId)> = heads.iter().collect();
         to.extend_from_slice(log.as_bytes());
         to.push(u8::try_from(heads.len()).unwrap_or(u8::MAX));
         for (seq, id) in heads {

@@ -5,15 +5,20 @@
 //! caller   roots ─┐ ┌─ ask ... heads ─────────────┐ ┌─ totals, runs, done ─┐
 //! called   roots ─┘ └──── children, leaf ... heads ┘ └─ totals, runs, done ─┘  both: acknowledge, next round
 //! ```
+//!
+//! Two who noted the same when they last agreed need not ask in the first round about a set: each says the heads
+//! of what changed since then, both at the same time, and what neither names is as it was.
 
-use super::frame::{Frame, Heads};
-use super::limits::{FRAME_BYTES_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
+use super::frame::{Begun, Frame, Head, Heads};
+use super::limits::{
+    BEGUN_MAX, BEGUN_PER_FRAME_MAX, BEGUN_PER_LOG_MAX, FRAME_BYTES_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX,
+};
 use super::plan;
 use super::reason::{Reason, SessionRule};
 use super::session::{Event, Session, Side};
 use super::shelf::{LogHeads, Piece, Shelf, Want};
 use super::trie::{Fingerprint, Node, Record, Records, Short, TrieKey, differing};
-use crate::id::{CONTROL, LogId};
+use crate::id::{CONTROL, EntryId, LogId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a look at all logs costs a peer, in bytes of frames.
@@ -41,12 +46,28 @@ pub enum Stage {
     Ended,
 }
 
+/// Places and ids of entries, by log.
+type Ends = BTreeMap<Fingerprint, Vec<(u64, EntryId)>>;
+
 /// Which logs a round is about.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-enum Set {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub enum Set {
+    /// The control logs.
     #[default]
     Control,
+    /// All others.
     Rest,
+}
+
+/// What one side says of all that it holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Roots {
+    /// The root of the control logs.
+    pub control: [u8; 16],
+    /// The root of all others.
+    pub rest: [u8; 16],
+    /// Names what both held when they last agreed, if that was noted.
+    pub since: Option<Short>,
 }
 
 /// What a round knows.
@@ -63,7 +84,16 @@ pub struct Round {
     /// Whether heads come with rungs.
     ladders: bool,
     /// Roots of the other side that came before this side was ready.
-    early: Option<([u8; 16], [u8; 16])>,
+    early: Option<Roots>,
+    /// What both held when they last agreed, as far as it was noted here, and how it is named.
+    met: Ends,
+    since: Option<Short>,
+    /// Whether both begin with what changed since then.
+    recalls: bool,
+    /// Where beginnings of runs end that are kept here, and on the other side.
+    begun: Ends,
+    their_begun: Ends,
+    begun_heard: usize,
     /// Nodes to ask for, and nodes that were asked for.
     ask: VecDeque<Node>,
     asked: BTreeSet<Node>,
@@ -81,6 +111,27 @@ impl Round {
             Set::Control => &self.control,
             Set::Rest => &self.rest,
         }
+    }
+
+    /// The log with a fingerprint, if it is held.
+    fn held(&self, log: Fingerprint) -> Option<&LogHeads> {
+        self.records().find(log).and_then(|at| self.frontier.get(at))
+    }
+
+    /// The beginnings that are kept of logs that differ; of all, where it is not asked which these are.
+    fn begun_to_say(&self) -> Vec<Begun> {
+        let differs = |log: &Fingerprint| self.recalls || self.differ.binary_search(log).is_ok();
+        let ends = self.begun.iter().filter(|(log, _)| differs(log));
+        ends.flat_map(|(log, ends)| ends.iter().map(|(seq, id)| Begun { log: *log, seq: *seq, id: *id })).collect()
+    }
+
+    /// The logs of one set whose heads are others than when both last agreed, in rising order.
+    fn changed(&self, records: &Records) -> Vec<Fingerprint> {
+        let as_it_was = |log: Fingerprint, at: usize| {
+            let now = self.frontier.get(at).map(heads_of);
+            now.as_ref() == self.met.get(&log)
+        };
+        records.logs().filter(|(log, at)| !as_it_was(*log, *at)).map(|(log, _)| log).collect()
     }
 }
 
@@ -110,17 +161,38 @@ impl Session {
             // What the last round could not move needs a look behind the heads.
             ladders: nothing_moved,
             early: before.early,
+            begun: begun_here(&key, book)?,
             // Both know from the last round whether this one would be the same again.
             to_receive: (nothing_moved && before.ladders).then_some(0),
             ..Round::default()
         };
+        self.recall(&key, book)?;
         let (control, rest) = (self.round.control.root(&key), self.round.rest.root(&key));
-        self.say(&Frame::Roots(control, rest))?;
+        self.say(&Frame::Roots(control, rest, self.round.since))?;
         self.stage = Stage::Comparing;
         match self.round.early.take() {
-            Some((control, rest)) => self.compare(control, rest, book),
+            Some(roots) => self.compare(roots, book),
             None => Ok(()),
         }
+    }
+
+    /// Looks up what both held when they last agreed, if what changed since then can be told in one round.
+    fn recall(&mut self, key: &TrieKey, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let Some(peer) = self.peer.filter(|_| self.recalled.len() < 2) else { return Ok(()) };
+        let met = book.met(peer.device)?;
+        if met.is_empty() {
+            return Ok(());
+        }
+        let since = key.since(&super::receipt::frontier(&super::receipt::heads_of(&met)));
+        for (log, mut heads) in met {
+            heads.sort_unstable();
+            self.round.met.insert(key.fingerprint(&log), heads);
+        }
+        let most = self.limits.logs_per_round;
+        let round = &self.round;
+        let few = [&round.control, &round.rest].iter().all(|records| round.changed(records).len() <= most);
+        self.round.since = few.then_some(since);
+        Ok(())
     }
 
     fn takes(&self, log: &LogHeads) -> bool {
@@ -134,17 +206,17 @@ impl Session {
         Ok(held)
     }
 
-    pub(super) fn roots_came(&mut self, control: [u8; 16], rest: [u8; 16], book: &mut dyn Shelf) -> Result<(), Reason> {
+    pub(super) fn roots_came(&mut self, roots: Roots, book: &mut dyn Shelf) -> Result<(), Reason> {
         match self.stage {
-            Stage::Comparing => self.compare(control, rest, book),
+            Stage::Comparing => self.compare(roots, book),
             Stage::Live => {
                 // A look at the whole book, which a peer may ask for now and then.
                 self.charge(LOOK_BYTES)?;
-                self.round.early = Some((control, rest));
+                self.round.early = Some(roots);
                 self.begin_round(book)
             }
             Stage::Transferring { .. } if self.round.early.is_none() => {
-                self.round.early = Some((control, rest));
+                self.round.early = Some(roots);
                 Ok(())
             }
             Stage::Transferring { .. } | Stage::Introducing | Stage::Descending | Stage::Ended => {
@@ -154,11 +226,11 @@ impl Session {
     }
 
     /// Both sides know both pairs of roots here, and so decide alike.
-    fn compare(&mut self, control: [u8; 16], rest: [u8; 16], book: &mut dyn Shelf) -> Result<(), Reason> {
+    fn compare(&mut self, theirs: Roots, book: &mut dyn Shelf) -> Result<(), Reason> {
         let key = self.key()?;
-        let set = if self.round.control.root(&key) != control {
+        let set = if self.round.control.root(&key) != theirs.control {
             Set::Control
-        } else if self.round.rest.root(&key) != rest {
+        } else if self.round.rest.root(&key) != theirs.rest {
             Set::Rest
         } else {
             return self.agree(Event::InSync, book);
@@ -170,6 +242,12 @@ impl Session {
         }
         self.round.to_receive = None;
         self.stage = Stage::Descending;
+        let same_since = self.round.since.is_some() && self.round.since == theirs.since;
+        if same_since && self.recalled.insert(set) {
+            self.round.recalls = true;
+            self.round.differ = self.round.changed(self.round.records());
+            return self.say_heads(book);
+        }
         if self.side == Side::Caller {
             self.round.ask.push_back(Node::ROOT);
             self.ask_on(book)?;
@@ -182,6 +260,13 @@ impl Session {
         self.post(book)?;
         self.stage = Stage::Live;
         let frontier = std::mem::take(&mut self.round.frontier);
+        if event == Event::InSync
+            && let Some(peer) = self.peer
+        {
+            // Both sides note the same: the logs over which the roots agreed.
+            let agreed: Vec<LogHeads> = frontier.iter().filter(|log| self.takes(log)).cloned().collect();
+            book.agreed(peer.device, &agreed)?;
+        }
         self.shared = frontier.into_iter().map(|log| (log.number, heads_of(&log))).collect();
         self.round = Round { number: self.round.number, set: self.round.set, ..Round::default() };
         self.tell(event);
@@ -268,9 +353,13 @@ impl Session {
     /// Sends the own heads of all logs that differ.
     fn say_heads(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         self.round.said_heads = true;
+        let begun = self.round.begun_to_say();
+        for begun in begun.chunks(BEGUN_PER_FRAME_MAX) {
+            self.say(&Frame::Begun(begun.to_vec()))?;
+        }
         let (mut batch, mut bytes) = (Vec::new(), 0);
         for log in self.round.differ.clone() {
-            let heads = match self.round.records().find(log).and_then(|at| self.round.frontier.get(at)) {
+            let heads = match self.round.held(log) {
                 Some(held) => plan::heads(book, held, self.round.ladders)?,
                 None => Vec::new(),
             };
@@ -288,16 +377,16 @@ impl Session {
     }
 
     pub(super) fn heads_came(&mut self, last: bool, heads: Vec<Heads>, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let caller = self.side == Side::Caller;
-        if !matches!(self.stage, Stage::Descending) || caller != self.round.said_heads {
+        let (caller, recalls) = (self.side == Side::Caller, self.round.recalls);
+        if !self.hears_heads() {
             return Err(SessionRule::Turn.into());
         }
         for heads in heads {
-            let expected = !caller || self.round.differ.binary_search(&heads.log).is_ok();
+            let expected = recalls || !caller || self.round.differ.binary_search(&heads.log).is_ok();
             if !expected || self.round.theirs.len() >= self.limits.logs_per_round {
                 return Err(SessionRule::Turn.into());
             }
-            if !caller {
+            if !caller && !recalls {
                 self.round.differ.push(heads.log);
             }
             self.round.theirs.insert(heads.log, heads);
@@ -305,10 +394,38 @@ impl Session {
         if !last {
             return Ok(());
         }
-        if !caller {
+        if recalls {
+            self.add_what_did_not_change();
+        } else if !caller {
             self.say_heads(book)?;
         }
         self.plan(book)
+    }
+
+    /// Whether the other side has to say its heads now.
+    fn hears_heads(&self) -> bool {
+        let turn = self.round.recalls || (self.side == Side::Caller) == self.round.said_heads;
+        matches!(self.stage, Stage::Descending) && turn
+    }
+
+    /// What changed here and is not named by the other side is there as it was when both agreed.
+    fn add_what_did_not_change(&mut self) {
+        for log in std::mem::take(&mut self.round.differ) {
+            let before = self.round.met.get(&log).into_iter().flatten();
+            let heads = || Heads { log, heads: before.map(|(seq, id)| head(*seq, *id)).collect() };
+            self.round.theirs.entry(log).or_insert_with(heads);
+        }
+    }
+
+    pub(super) fn begun_came(&mut self, begun: &[Begun]) -> Result<(), Reason> {
+        self.round.begun_heard += begun.len();
+        if !self.hears_heads() || self.round.begun_heard > BEGUN_MAX {
+            return Err(SessionRule::Turn.into());
+        }
+        for begun in begun {
+            self.round.their_begun.entry(begun.log).or_default().push((begun.seq, begun.id));
+        }
+        Ok(())
     }
 
     // Sending what is missing.
@@ -316,9 +433,9 @@ impl Session {
     fn plan(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut pieces: Vec<((crate::id::Lane, LogId), Vec<Piece>)> = Vec::new();
         for (log, theirs) in std::mem::take(&mut self.round.theirs) {
-            let held = self.round.records().find(log).and_then(|at| self.round.frontier.get(at));
-            let Some(held) = held else { continue };
-            let missing = plan::missing(book, held, &theirs.heads, self.round.ladders)?;
+            let Some(held) = self.round.held(log) else { continue };
+            let begun = self.round.their_begun.get(&log).map_or(&[][..], Vec::as_slice);
+            let missing = plan::missing(book, held, (&theirs.heads, begun), self.round.ladders)?;
             if !missing.is_empty() {
                 pieces.push(((held.lane, held.log), missing));
             }
@@ -402,7 +519,7 @@ impl Session {
                 continue;
             }
             let theirs: Vec<_> = before.into_iter().flatten().map(|(seq, id)| head(*seq, *id)).collect();
-            pieces.push(((log.lane, log.log), plan::missing(book, &log, &theirs, true)?));
+            pieces.push(((log.lane, log.log), plan::missing(book, &log, (&theirs, &[]), true)?));
             self.shared.insert(log.number, heads);
         }
         pieces.sort_unstable_by_key(|(order, _)| *order);
@@ -435,10 +552,24 @@ impl Session {
     }
 }
 
-fn heads_of(log: &LogHeads) -> Vec<(u64, crate::id::EntryId)> {
-    log.branches.iter().map(|branch| (branch.tip_seq, branch.tip_id)).collect()
+/// Where beginnings of runs end that are kept here, by log.
+fn begun_here(key: &TrieKey, book: &mut dyn Shelf) -> Result<Ends, Reason> {
+    let mut by_log = Ends::new();
+    for (log, seq, id) in book.begun()?.into_iter().take(BEGUN_MAX) {
+        let ends = by_log.entry(key.fingerprint(&log)).or_default();
+        if ends.len() < BEGUN_PER_LOG_MAX {
+            ends.push((seq, id));
+        }
+    }
+    Ok(by_log)
 }
 
-fn head(seq: u64, id: crate::id::EntryId) -> super::frame::Head {
-    super::frame::Head { seq, id, rungs: Vec::new() }
+fn heads_of(log: &LogHeads) -> Vec<(u64, EntryId)> {
+    let mut heads: Vec<(u64, EntryId)> = log.branches.iter().map(|branch| (branch.tip_seq, branch.tip_id)).collect();
+    heads.sort_unstable();
+    heads
+}
+
+fn head(seq: u64, id: EntryId) -> Head {
+    Head { seq, id, rungs: Vec::new() }
 }

@@ -1,10 +1,10 @@
 //! The session: what a driver calls, and what every frame leads to.
 
-use super::intake::{Assembly, Intake};
+use super::intake::{Assembly, Begun, Intake};
 use super::limits::{Credit, EVENTS_MAX, Limits};
 use super::outflow::Outflow;
 use super::reason::{Reason, SessionRule};
-use super::rounds::{Round, Stage};
+use super::rounds::{Round, Set, Stage};
 use super::shelf::Shelf;
 use super::trie::TrieKey;
 use super::wire::Wire;
@@ -120,11 +120,15 @@ pub struct Session {
     pub(super) credit: Option<Credit>,
     pub(super) round: Round,
     pub(super) intake: Intake,
+    /// What was kept of the run that is on its way in.
+    pub(super) begun: Begun,
     pub(super) outflow: Outflow,
     pub(super) declined: BTreeSet<LogId>,
     pub(super) unjoined: BTreeMap<LogId, u32>,
     /// Heads by number of the log that both sides hold, while live.
     pub(super) shared: BTreeMap<i64, Vec<(u64, EntryId)>>,
+    /// Sets about which a round began with what changed since the last meeting.
+    pub(super) recalled: BTreeSet<Set>,
     pub(super) wanted: bool,
     pub(super) wants_heard: usize,
     pub(super) keys_asked: BTreeSet<KeyId>,
@@ -170,10 +174,12 @@ impl Session {
             credit: None,
             round: Round::default(),
             intake: Intake::default(),
+            begun: Begun::default(),
             outflow: Outflow::default(),
             declined: BTreeSet::new(),
             unjoined: BTreeMap::new(),
             shared: BTreeMap::new(),
+            recalled: BTreeSet::new(),
             wanted: false,
             wants_heard: 0,
             keys_asked: BTreeSet::new(),
@@ -205,8 +211,9 @@ impl Session {
             // What comes after the end is of no interest.
             return bytes.len();
         }
-        let live = !matches!(self.stage, Stage::Transferring { .. });
-        if !self.intake.is_empty() && (live || self.intake.due_ms(&self.limits).is_some_and(|due| due <= self.now_ms)) {
+        if self.intake.due_ms(&self.limits).is_some_and(|due| due <= self.now_ms) {
+            self.attempt(book, Self::store_all);
+        } else if !self.intake.is_empty() && !matches!(self.stage, Stage::Transferring { .. }) {
             self.attempt(book, Self::store);
         }
         self.watch();
@@ -282,7 +289,7 @@ impl Session {
             return;
         }
         if self.intake.due_ms(&limits).is_some_and(|due| due <= now) {
-            self.attempt(book, Self::store);
+            self.attempt(book, Self::store_all);
         }
         if self.peer.is_some() && late(self.said_ms, limits.ping_ms) && self.wire.waiting() == 0 {
             self.attempt(book, Self::say_alive);
@@ -329,6 +336,12 @@ impl Session {
     #[must_use]
     pub const fn is_ended(&self) -> bool {
         matches!(self.stage, Stage::Ended)
+    }
+
+    /// How many entries were handed out in this session, whether they arrived or not.
+    #[must_use]
+    pub const fn entries_sent(&self) -> u64 {
+        self.outflow.entries_sent
     }
 
     /// Whether both sides agreed and new entries are pushed.

@@ -1,9 +1,11 @@
 //! What a session needs of a book.
 
 use super::frame::Receipt;
+use super::receipt::Covered;
 use super::session::Peer;
 use crate::crypto::ParcelGroup;
-use crate::id::{CompartmentId, EntryId, KeyId, Lane, LogId};
+use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId};
+use crate::log::Beginning;
 use crate::roster::GrantPath;
 use crate::store::BranchOf;
 
@@ -78,6 +80,15 @@ pub enum Outcome {
     Refused(crate::log::RunError),
 }
 
+/// What became of the beginning of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kept {
+    /// It is durable.
+    Durable,
+    /// There is no room for it, or it joins nothing that is here.
+    No,
+}
+
 /// A range of a log whose bodies are wanted again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Want {
@@ -123,17 +134,55 @@ pub trait Shelf {
 
     /// The next runs of a piece, from its first place on: at least one, then as long as they stay within
     /// `bytes`. A run ends where a signature is kept, and is as short as that allows once it fills a frame of
-    /// `frame` bytes.
+    /// `frame` bytes; it never goes past a place that is a multiple of 64.
     ///
     /// # Errors
     /// [`Trouble`], also if no run can be made because a signature is missing.
     fn runs(&mut self, piece: Piece, frame: usize, bytes: usize) -> Result<Vec<OutRun>, Trouble>;
 
-    /// Verifies and stores runs in one transaction; what is taken is durable on return. One outcome per run.
+    /// Verifies and stores runs that a device brought, in one transaction; what is taken is durable on return. A
+    /// run that links to a beginning that was kept is taken together with it. One outcome per run, which counts
+    /// the entries of that run.
     ///
     /// # Errors
     /// [`Trouble`]: nothing of this call was stored.
-    fn take(&mut self, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble>;
+    fn take(&mut self, from: DeviceId, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble>;
+
+    /// Keeps the beginning of a run that a device brought and that is not whole; what is kept is durable on
+    /// return. How much is kept of one device and in all is bounded.
+    ///
+    /// # Errors
+    /// [`Trouble`]: nothing was kept.
+    fn keep(&mut self, from: DeviceId, beginning: &Beginning) -> Result<Kept, Trouble> {
+        let _ = (from, beginning);
+        Ok(Kept::No)
+    }
+
+    /// Where beginnings end that are kept and join what is here: logs with places and ids, few of each log.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn begun(&mut self) -> Result<Vec<(LogId, u64, EntryId)>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// What both sides held when this device and another last agreed, as it was noted here.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn met(&mut self, with: DeviceId) -> Result<Covered, Trouble> {
+        let _ = with;
+        Ok(Covered::new())
+    }
+
+    /// Notes that another device holds durably exactly these logs, as this one does.
+    ///
+    /// # Errors
+    /// [`Trouble`]: nothing was noted.
+    fn agreed(&mut self, with: DeviceId, logs: &[LogHeads]) -> Result<(), Trouble> {
+        let _ = (with, logs);
+        Ok(())
+    }
 
     /// Posts what was taken, so that people see it.
     ///

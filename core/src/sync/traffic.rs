@@ -1,18 +1,18 @@
 //! What every frame leads to, what is said, and how a session ends.
 
 use super::frame::{Frame, Receipt, kind};
-use super::intake::RunHead;
+use super::intake::{Begun, RunHead, Whole};
 use super::introduction::{introduce, standing};
 use super::limits::{Credit, EVENTS_MAX};
-use super::outflow::Outflow;
 use super::reason::{Reason, SessionRule};
 use super::receipt;
-use super::rounds::{LOOK_BYTES, Round, Stage};
+use super::rounds::{LOOK_BYTES, Roots, Round, Stage};
 use super::session::{Credentials, Event, Peer, Session};
-use super::shelf::{Outcome, Shelf};
+use super::shelf::{Kept, LogHeads, Outcome, Shelf};
 use super::trie::TrieKey;
 use super::wire::{Came, Opened};
 use crate::id::LogId;
+use crate::log::{Beginning, Run};
 use std::collections::BTreeSet;
 
 impl Session {
@@ -37,9 +37,14 @@ impl Session {
                 let whole = self.assembly.take(&text);
                 self.wire.text = text;
                 match whole? {
-                    Some((kind, payload)) => self.frame(kind, payload, book),
+                    Some(whole) => self.frame(whole, book),
                     None if self.peer.is_none() && self.assembly_is_not_a_path() => Err(SessionRule::Turn.into()),
-                    None => Ok(()),
+                    None => {
+                        if self.assembly.unfinished_run().is_some() {
+                            self.intake.wait(self.now_ms);
+                        }
+                        Ok(())
+                    }
                 }
             }
         }
@@ -56,10 +61,11 @@ impl Session {
         self.wire.text.first() != Some(&(kind::PATH | kind::MORE))
     }
 
-    fn frame(&mut self, number: u8, payload: Vec<u8>, book: &mut dyn Shelf) -> Result<(), Reason> {
-        if number == kind::RUN && self.peer.is_some() {
-            return self.run(payload, book);
+    fn frame(&mut self, whole: Whole, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if whole.number == kind::RUN && self.peer.is_some() {
+            return self.run(whole, book);
         }
+        let Whole { number, payload, .. } = whole;
         let frame = Frame::read(number, &payload)?;
         match (&self.peer, &frame) {
             (None, Frame::Path(_)) | (Some(_), _) => {}
@@ -69,16 +75,17 @@ impl Session {
         match frame {
             Frame::Ping => Ok(()),
             Frame::Path(path) => self.introduced(path, book),
-            Frame::Roots(control, rest) => self.roots_came(control, rest, book),
+            Frame::Roots(control, rest, since) => self.roots_came(Roots { control, rest, since }, book),
             Frame::Ask(nodes) => self.asked(&nodes),
             Frame::Children(node, children) => self.children_came(node, &children, book),
             Frame::Leaf(node, records) => self.leaf_came(node, &records, book),
             Frame::Heads(last, heads) => self.heads_came(last, heads, book),
+            Frame::Begun(begun) => self.begun_came(&begun),
             Frame::Totals(entries, _) => self.totals_came(entries),
             Frame::Run(_) => Err(SessionRule::Turn.into()),
             Frame::Done => self.done_came(book),
-            Frame::Ack(runs) => {
-                if self.outflow.acknowledged(runs)? > 0 {
+            Frame::Ack(pieces) => {
+                if self.outflow.acknowledged(pieces)? > 0 {
                     self.progress();
                 }
                 self.settle(book)
@@ -104,11 +111,40 @@ impl Session {
         self.begin_round(book)
     }
 
-    fn run(&mut self, run: Vec<u8>, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let head = RunHead::read(&run, self.credentials.founding.incident());
+    fn run(&mut self, whole: Whole, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let begun = std::mem::take(&mut self.begun);
+        let head = RunHead::read(&whole.payload, whole.messages, begun, self.credentials.founding.incident());
         let head = head.map_err(|error| Reason::Run(error.into()))?;
-        self.intake.push(run, head, self.now_ms);
+        self.intake.push(whole.payload, head, self.now_ms);
         if self.intake.is_full(&self.limits) { self.store(book) } else { Ok(()) }
+    }
+
+    /// Stores the runs that arrived whole, keeps what came of one that did not, and acknowledges both.
+    pub(super) fn store_all(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        self.store(book)?;
+        self.keep_begun(book)
+    }
+
+    /// Keeps what came of a run that is not whole: its next piece may come in another session.
+    fn keep_begun(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        self.intake.rest();
+        let (Some(peer), Some((bytes, ends))) = (self.peer, self.assembly.unfinished_run()) else { return Ok(()) };
+        // What breaks a rule is refused when the run is whole.
+        let Ok((front, entries)) = Run::read_front(bytes) else { return Ok(()) };
+        let incident = self.credentials.founding.incident();
+        let Ok(Some(beginning)) = Beginning::of(&front, self.begun.end, incident) else { return Ok(()) };
+        if self.declined.contains(&beginning.log()) || book.keep(peer.device, &beginning)? == Kept::No {
+            return Ok(());
+        }
+        let kept = self.begun.entries + beginning.entries();
+        let whole = usize::try_from(kept).ok().and_then(|kept| entries.get(kept.checked_sub(1)?)).copied();
+        let messages = ends.iter().filter(|end| whole.is_some_and(|whole| **end <= whole)).count() as u64;
+        self.intake.settled += messages.saturating_sub(self.begun.messages);
+        self.intake.came += beginning.entries();
+        self.begun = Begun { entries: kept, end: Some(beginning.end()), messages };
+        self.say(&Frame::Ack(self.intake.settled))?;
+        self.progress();
+        Ok(())
     }
 
     /// Stores the runs that arrived whole, and acknowledges them.
@@ -123,13 +159,18 @@ impl Session {
             // What this side has of these logs and did not push yet is not taken for what came.
             self.push_news_of(&logs, book)?;
         }
-        let outcomes = book.take(&runs)?;
-        let (mut refused, mut control, mut gap, mut new) = (None, false, false, 0);
-        for (outcome, head) in outcomes.into_iter().zip(&heads) {
+        let from = self.peer.ok_or(Reason::Bug("runs of nobody"))?.device;
+        let outcomes = book.take(from, &runs)?;
+        let (mut refused, mut control, mut gap, mut new, mut earned) = (None, false, false, 0, 0);
+        for ((outcome, head), run) in outcomes.into_iter().zip(&heads).zip(&runs) {
             match outcome {
                 Outcome::Taken { new: added, known } => {
                     new += added;
-                    self.intake.came += added + known;
+                    if added > 0 {
+                        // What it cost, and something for every entry.
+                        earned += head.messages + run.len() as u64 / 1_024 + added.saturating_mul(8);
+                    }
+                    self.intake.came += (added + known).saturating_sub(head.begun.entries);
                     control |= head.control;
                     if added > 0 {
                         self.tell(Event::Stored { log: head.log, seq: head.last });
@@ -140,12 +181,16 @@ impl Session {
             }
         }
         self.intake.new += new;
-        self.intake.settled += runs.len() as u64;
+        let messages = heads.iter().map(|head| head.messages.saturating_sub(head.begun.messages));
+        self.intake.settled += messages.sum::<u64>();
+        if self.assembly.unfinished_run().is_some() {
+            self.intake.wait(self.now_ms);
+        }
         // Entries that were known may have brought their bodies.
         self.intake.unposted = true;
         let limits = self.limits;
         if let Some(credit) = &mut self.credit {
-            credit.earn(&limits, new.saturating_mul(8));
+            credit.earn(&limits, earned);
         }
         if !matches!(self.stage, Stage::Transferring { .. }) {
             self.post(book)?;
@@ -251,7 +296,12 @@ impl Session {
             return Err(SessionRule::Turn.into());
         }
         self.give_receipt(book)?;
-        self.keep(receipt, book)?;
+        if let Some(held) = self.keep(receipt, book)?
+            && let Some(peer) = self.peer
+        {
+            // Both sides give a receipt, and so note the same, after whatever was pushed since both agreed.
+            book.agreed(peer.device, &held)?;
+        }
         if self.closing_ms.is_some() { Err(Reason::Closed) } else { Ok(()) }
     }
 
@@ -262,11 +312,13 @@ impl Session {
             return Err(SessionRule::Turn.into());
         }
         self.charge(LOOK_BYTES)?;
-        self.keep(receipt, book)
+        self.keep(receipt, book)?;
+        Ok(())
     }
 
     /// Keeps a receipt, if it is about exactly what is held here: of another frontier nothing is known.
-    fn keep(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<(), Reason> {
+    /// Gives what that is.
+    fn keep(&mut self, receipt: &Receipt, book: &mut dyn Shelf) -> Result<Option<Vec<LogHeads>>, Reason> {
         let Some(peer) = self.peer else { return Err(SessionRule::Turn.into()) };
         let own = self.credentials.device.public().device_id();
         receipt::verify(&peer.public, self.credentials.founding.incident(), own, receipt)?;
@@ -276,7 +328,7 @@ impl Session {
             book.keep_receipt(&peer, receipt, &held)?;
         }
         self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
-        Ok(())
+        Ok(same.then_some(held))
     }
 
     // What goes.
@@ -284,9 +336,9 @@ impl Session {
     /// Puts one more frame behind what waits; false if there is none.
     pub(super) fn pump(&mut self, book: &mut dyn Shelf) -> Result<bool, Reason> {
         if self.outflow.may_send(&self.limits)
-            && let Some((piece, more)) = self.outflow.next(book)?
+            && let Some(piece) = self.outflow.next(book)?
         {
-            self.wire.send_message(if more { kind::RUN | kind::MORE } else { kind::RUN }, &piece)?;
+            self.wire.send_message(if piece.more { kind::RUN | kind::MORE } else { kind::RUN }, &piece.bytes)?;
             self.said_ms = self.now_ms;
             return Ok(true);
         }
@@ -338,7 +390,7 @@ impl Session {
         }
         if !matches!(reason, Reason::Book(_) | Reason::Bug(_)) {
             // Whatever this meets, the first reason is the one that is told.
-            let stored = self.store(book).and_then(|()| self.post(book));
+            let stored = self.store_all(book).and_then(|()| self.post(book));
             if let Err(error) = stored {
                 tracing::debug!(code = error.code(), "the last runs of a session were not stored");
             }
@@ -353,7 +405,8 @@ impl Session {
             self.wire.silence();
         }
         self.stage = Stage::Ended;
-        (self.round, self.outflow) = (Round::default(), Outflow::default());
+        self.round = Round::default();
+        self.outflow.stop();
         self.shared.clear();
         self.events.push_back(Event::Ended(reason));
     }

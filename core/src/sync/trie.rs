@@ -45,6 +45,12 @@ impl TrieKey {
         keyed(&self.0, &[&bytes])
     }
 
+    /// What names the heads that two sides noted when they last agreed, from their hash.
+    #[must_use]
+    pub fn since(&self, frontier: &[u8; 32]) -> Short {
+        keyed(&self.0, &[b"since", frontier])
+    }
+
     fn records<const N: usize>(&self, records: &[Record]) -> [u8; N] {
         let mut bytes = Vec::with_capacity(7 + records.len() * 20);
         bytes.extend_from_slice(b"records");
@@ -135,6 +141,11 @@ impl Records {
         rows.sort_unstable();
         let (rows, logs) = rows.into_iter().unzip();
         Self { rows, logs }
+    }
+
+    /// The logs in rising order, with their indexes in the frontier.
+    pub fn logs(&self) -> impl Iterator<Item = (Fingerprint, usize)> {
+        self.rows.iter().map(|row| row.log).zip(self.logs.iter().copied())
     }
 
     /// The hash over everything.

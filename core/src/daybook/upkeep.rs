@@ -58,6 +58,15 @@ impl Daybook {
         })
     }
 
+    /// Who may do what, as of what this book holds now.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn roster(&mut self) -> Result<&crate::roster::Roster, Error> {
+        self.refresh()?;
+        Ok(&self.state.ring.roster)
+    }
+
     /// The newest entries for people, of all logs or of one patient, newest first by the authors' clocks.
     ///
     /// # Errors

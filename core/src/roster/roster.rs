@@ -230,6 +230,12 @@ impl Roster {
         grants.filter(|(_, held)| held.in_force())
     }
 
+    /// Whether one grant stands above another; the incident id above all.
+    #[must_use]
+    pub fn is_above(&self, upper: &EntryId, grant: &EntryId) -> bool {
+        self.tree.is_above(upper, grant)
+    }
+
     /// The revokes that end a grant, in rising order; none if it is in force or does not count.
     #[must_use]
     pub fn ended_by(&self, grant: &EntryId) -> BTreeSet<EntryId> {

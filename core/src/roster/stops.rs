@@ -152,17 +152,15 @@ pub(super) struct Parts<'a>(BTreeMap<([u8; 32], u32), BTreeMap<u32, &'a Revoke>>
 
 impl<'a> Parts<'a> {
     /// Takes in a revoke; gives the whole one if it is whole now: it has one part, or this was the last of them.
+    /// What is said again in parts counts again.
     pub fn add(&mut self, revoke: &'a Revoke) -> Option<Revoke> {
         let Some(part) = revoke.part else { return Some(revoke.clone()) };
         let parts = self.0.entry((part.hash, part.of)).or_default();
-        if parts.contains_key(&part.number) {
-            return None;
-        }
         parts.insert(part.number, revoke);
-        if !u32::try_from(parts.len()).is_ok_and(|count| count == part.of) {
+        if u32::try_from(parts.len()).is_ok_and(|count| count < part.of) {
             return None;
         }
-        let whole = Revoke::joined(parts.values().copied());
+        let whole = Revoke::joined(std::mem::take(parts).into_values());
         (whole.list_hash() == part.hash).then_some(whole)
     }
 }

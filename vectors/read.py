@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Reads an `export log` file of Daybook and checks everything that needs no key.
+"""Reads an `export log` file or the proof of a fork of Daybook and checks everything that needs no key.
 
 Written from docs/format.md alone, in Python 3.11 without any package, so that the format has two readers that
-know nothing of each other. Prints one line for each log and one for the incident; says what is wrong and ends
-with exit code 1 if anything does not fit.
+know nothing of each other. Prints one line for each log, or for what is proved, and one for the incident; says what
+is wrong and ends with exit code 1 if anything does not fit.
 
     python3 vectors/read.py FILE
 """
@@ -228,27 +228,22 @@ def founding(data):
     return incident
 
 
-def run(data, incident, logs, leading):
-    """Section 4.4; a `leading` run of control may be known alone (section 11). Checks a run and adds its entries to `logs`: log id -> {place: {entry id: backlink}}."""
+def opened(data, incident):
+    """Section 4.4: reads a run and checks its signatures."""
     of = Bytes(data, "a run")
     keys, incarnation, compartment, lane = of.take(96), of.take(16), of.take(32), of.take(1)
-    first, backlink, count = of.number(8), of.take(32), of.number(4)
+    first, before, count = of.number(8), of.take(32), of.number(4)
     need(lane[0] <= (0 if compartment == CONTROL else 2), "the lane of a run does not exist")
     need(1 <= count <= 1024, "a run has no entries, or more than 1,024")
     need(1 <= first and first + count - 1 < 2**32, "the places of a run are out of bounds")
-    control = compartment == CONTROL
-    log = h("log", incident + device_id(keys) + incarnation + compartment + lane)
-    here = logs.setdefault(log, {})
-    before = (backlink == ZEROS) if first == 1 else backlink in here.get(first - 1, {})
-    alone = leading and control and first > 1
-    need(before or alone, f"log {log.hex()}: the entry before place {first} is not in the file")
-    ground, ids = None, []
+    need((first == 1) == (before == ZEROS), "the first place and the backlink of a run contradict each other")
+    control, device = compartment == CONTROL, device_id(keys)
+    log = h("log", incident + device + incarnation + compartment + lane)
+    ground, backlink, ids, bare = None, before, [], True
     for place in range(first, first + count):
-        entry, backlink, ground = carried(of, log, place, backlink, ground, control)
-        need(entry not in here.setdefault(place, {}), f"log {log.hex()}: entry {place} stands in the file twice")
-        here[place][entry] = backlink
-        ids.append(entry)
-        backlink = entry
+        backlink, ground, kept = carried(of, log, place, backlink, ground, control)
+        ids.append(backlink)
+        bare = bare and not kept
     heads, last = {}, -1
     for _ in range(of.number(4)):
         at = of.number(4)
@@ -262,11 +257,70 @@ def run(data, incident, logs, leading):
             message = log + place.to_bytes(8, "little") + entry
             fits = signed(keys[:32], b"daybook 1 head", message, heads[at])
             need(fits, f"log {log.hex()}: the signature of entry {place} does not fit")
-    return count
+    return log, device, control, first, before, ids, bare and list(heads) == [count - 1]
+
+
+def run(data, incident, logs, leading):
+    """Checks a run and adds its entries to `logs`: log id -> {place: {entry id: backlink}}. A `leading` run of
+    control may be known alone (section 11)."""
+    log, _, control, first, backlink, ids, _ = opened(data, incident)
+    here = logs.setdefault(log, {})
+    before = first == 1 or backlink in here.get(first - 1, {})
+    need(before or leading and control, f"log {log.hex()}: the entry before place {first} is not in the file")
+    for place, entry in enumerate(ids, first):
+        need(entry not in here.setdefault(place, {}), f"log {log.hex()}: entry {place} stands in the file twice")
+        here[place][entry] = backlink
+        backlink = entry
+    return len(ids)
+
+
+def proof(data):
+    """Section 13.1: checks a proof; gives the incident id, how many entries were checked, and what is proved."""
+    of = Bytes(data, "the proof")
+    of.take(12)
+    need(of.number(2) == 1, "this proof is of another format")
+    need(len(data) <= 172032 + 14, "the proof is too long")
+    kind, incident = of.number(1), of.take(32)
+    need(kind in (1, 2), "the proof is of an unknown kind")
+    proved, entries = (chains if kind == 1 else incarnations)(of, incident)
+    of.end()
+    return incident, entries, proved
+
+
+def chains(of, incident):
+    count, logs, begins, entries = of.number(1), set(), [], 0
+    need(2 <= count <= 16, "the proof has no chains, or too many")
+    for _ in range(count):
+        log, device, _, first, before, ids, chain = opened(of.take(of.number(4)), incident)
+        need(chain and len(ids) <= 64, "a chain of the proof is longer than its signed head, or has a body")
+        begins.append((first, before, ids[0]))
+        need(begins[-2:-1] < begins[-1:], "the chains of the proof are out of order")
+        logs.add((log, device))
+        entries += len(ids)
+    need(len(logs) == 1, "the chains of the proof are of several logs")
+    groups = [sum(begin[:2] == other[:2] for other in begins) for begin in begins]
+    need(min(groups) > 1, "a chain of the proof has no brother")
+    branches = 1 + count - len({begin[:2] for begin in begins})
+    need(branches <= 9, "the proof shows more than nine branches")
+    return f"forked log {log.hex()} device {device.hex()} branches {branches} from {begins[0][0]}", entries
+
+
+def incarnations(of, incident):
+    keys, last = of.take(96), b""
+    device = device_id(keys)
+    for _ in range(65):
+        incarnation, compartment, lane, place, entry = of.take(16), of.take(32), of.take(1), of.number(8), of.take(32)
+        need(lane[0] <= (0 if compartment == CONTROL else 2), "the lane of a head does not exist")
+        need(last < incarnation and 1 <= place < 2**32, "the heads of the proof are out of order or bounds")
+        log = h("log", incident + device + incarnation + compartment + lane)
+        message = log + place.to_bytes(8, "little") + entry
+        need(signed(keys[:32], b"daybook 1 head", message, of.take(64)), "the signature of a head does not fit")
+        last = incarnation
+    return f"device {device.hex()} incarnations 65", 65
 
 
 def carried(of, log, place, backlink, before, control):
-    """Section 4.3: the id of the next carried entry, its backlink, and the ground that it stands on."""
+    """Section 4.3: the id of the next carried entry, the ground that it stands on, and whether its body is there."""
     flags, all_of_ground = of.number(1), 3 if control else 7
     need(flags < 16 and not (control and flags & 4), "the flags of an entry do not exist")
     need(before or flags & all_of_ground == all_of_ground, "the first entry of a run does not carry its ground")
@@ -281,7 +335,7 @@ def carried(of, log, place, backlink, before, control):
     hashed = of.take(32) if flags & 8 else h("body", of.take(length))
     sized = length.to_bytes(4, "little")
     entry = h("entry", log + place.to_bytes(8, "little") + backlink + b"".join(ground) + nonce + sized + hashed)
-    return entry, backlink, tuple(ground)
+    return entry, tuple(ground), length > 0 and not flags & 8
 
 
 def export(data):
@@ -307,6 +361,23 @@ def export(data):
         entries += run(payload, incident, logs, leading)
 
 
+def vector(text):
+    """A file of vectors/failures: judges its bytes at its stage, as far as that needs no key and no roster."""
+    head, _, body = text.partition("\n\n")
+    words = dict(line.split(" ", 1) for line in head.splitlines())
+    data, incident = bytes.fromhex(body), bytes.fromhex(words.get("incident", ""))
+    match words["stage"]:
+        case "run" | "head":
+            opened(data, incident)
+        case "founding":
+            founding(data)
+        case "proof":
+            need(data[:12] == b"DAYBOOK FORK", "this is not a proof")
+            proof(data)
+        case stage:
+            raise Wrong(f"this reader does not judge the stage {stage}")
+
+
 def main(arguments):
     if sys.version_info < (3, 11):
         print("this reader needs Python 3.11 or newer", file=sys.stderr)
@@ -316,7 +387,16 @@ def main(arguments):
         return 2
     try:
         with open(arguments[0], "rb") as file:
-            incident, logs, entries = export(file.read())
+            data = file.read()
+        if data[:6] == b"stage ":
+            vector(data.decode())
+            print("ok")
+            return 0
+        if data[:12] == b"DAYBOOK FORK":
+            incident, entries, proved = proof(data)
+            print(f"{proved}\nok incident {incident.hex()} entries {entries}")
+            return 0
+        incident, logs, entries = export(data)
     except (Wrong, OSError) as wrong:
         print(f"wrong: {wrong}", file=sys.stderr)
         return 1

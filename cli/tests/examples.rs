@@ -144,6 +144,9 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     let (mut written, mut answered, mut failed) = (Written::default(), BTreeSet::new(), Vec::new());
     let mut served = None;
     for example in &found {
+        if example.command == "findings proof" {
+            written.finding = Some(fork(&desk));
+        }
         let line = written.fill(example);
         let words = words(&line);
         let mut args: Vec<&str> = words[1..].iter().map(String::as_str).collect();
@@ -182,6 +185,24 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     assert_eq!(unseen, ["Declined", "Said: resolution", "Waiting"], "types in docs/cli.md that no answer showed");
     let listed: BTreeSet<String> = documented.commands.keys().cloned().collect();
     assert_eq!(listed, answered, "commands listed in docs/cli.md and commands that answered");
+}
+
+/// Lets a copy of the book write beside it, and gives the finding of it.
+fn fork(desk: &Desk) -> String {
+    let copy = desk.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for file in std::fs::read_dir(desk.book()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    desk.ok(&["patient", "add", "--tag", "F-1"]);
+    desk.ok(&["--book", "copy", "patient", "add", "--tag", "F-2"]);
+    desk.ok(&["--book", "copy", "export", "log", "--to", "copy.daybook"]);
+    let said = desk.ok(&["ingest", "copy.daybook"]).stdout;
+    assert!(said.contains("goes on as a new installation"), "{said}");
+    let findings = desk.json(&["findings"]);
+    let fork = findings["findings"].as_array().unwrap().iter().find(|finding| finding["kind"] == "fork");
+    fork.unwrap()["id"].as_str().unwrap()[..8].to_owned()
 }
 
 /// Runs what shows the rest of the documented types, and gives the differences.

@@ -7,7 +7,7 @@ use daybook_core::crypto::{DeviceSecret, EpochSecret, Nonce, Place, ReadingKey, 
 use daybook_core::daybook::Membership;
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
 use daybook_core::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, IncidentId, KeyId, Lane, LogId};
-use daybook_core::log::{LogName, Run, RunBuilder, Tip};
+use daybook_core::log::{LogName, Run, RunBuilder, Tip, chain};
 use daybook_core::merge::Keyring;
 use daybook_core::record::{Body, EntryRef};
 use daybook_core::roster::{
@@ -67,6 +67,25 @@ impl WrittenLog {
             run.push(&sealed, signed.then_some(entry.signature));
         }
         run.finish()
+    }
+
+    /// The chain of a proof that begins at an entry (index): headers to the first kept signature.
+    #[must_use]
+    pub fn chain(&self, from: usize) -> Vec<u8> {
+        let entries = self.entries.get(from..).unwrap_or_default();
+        let Some(first) = entries.first() else { return Vec::new() };
+        let headers: Vec<(SealedEntry<'_>, Option<Signature>)> = entries
+            .iter()
+            .enumerate()
+            .map(|(place, entry)| {
+                let sealed =
+                    SealedEntry { ground: entry.ground, nonce: entry.nonce, sealed: Sealed::Body(&entry.body) };
+                let last = place + 1 == entries.len();
+                let signed = entry.seq.is_multiple_of(64) || last || self.name.is_control();
+                (sealed, signed.then_some(entry.signature))
+            })
+            .collect();
+        chain(&self.name, first.seq, first.backlink, &headers)
     }
 
     /// All runs of at most `most` entries.
@@ -254,6 +273,36 @@ impl World {
             ControlBody { commit: CommitId::new(random(&mut self.host)), hlc: self.root.hlc, control }.to_bytes();
         self.root.append(&self.incident, (CONTROL, Lane::Safety), &body, None);
         self.root.logs.values().filter_map(|log| log.entries.last()).next_back().map_or(EntryId::ZERO, |entry| entry.id)
+    }
+
+    /// Lets a member write `branches` continuations of a log after its place `after`, each of `entries` times the same
+    /// operations: what forks of a copied or lying device are made of. Each has the whole log; the last one stays.
+    pub fn fork(
+        &mut self,
+        author: usize,
+        (kind, lane): (CompartmentKind, Lane),
+        after: usize,
+        (branches, entries): (usize, usize),
+        operations: &[Vec<u8>],
+    ) -> Vec<WrittenLog> {
+        let place = (self.compartment(kind), lane);
+        let mut trunk = self.authors.get(author).and_then(|a| a.logs.get(&place)).cloned();
+        if let Some(trunk) = &mut trunk {
+            trunk.entries.truncate(after);
+        }
+        let mut forked = Vec::new();
+        for _ in 0..branches {
+            let author_of = self.authors.get_mut(author).expect("an author of this world");
+            match &trunk {
+                Some(trunk) => author_of.logs.insert(place, trunk.clone()),
+                None => author_of.logs.remove(&place),
+            };
+            for _ in 0..entries {
+                self.write(author, kind, lane, operations, Self::start_ms());
+            }
+            forked.extend(self.authors.get(author).and_then(|a| a.logs.get(&place)).cloned());
+        }
+        forked
     }
 
     /// What a member judges entries by.

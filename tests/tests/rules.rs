@@ -16,7 +16,7 @@ use daybook_core::id::{
     CONTROL, CommitId, CompartmentId, EntryId, ImportId, Incarnation, IncidentId, KeyId, Lane, LogId, PatientId,
 };
 use daybook_core::limits::{CONTROL_BODY_BYTES_MAX, SEALED_BODY_BYTES_MAX};
-use daybook_core::log::{LogName, Run, RunBuilder, Tip};
+use daybook_core::log::{HeadOf, LogName, PROOF_BYTES_MAX, Proof, Run, RunBuilder, Shown, Tip};
 use daybook_core::record::{
     Body, Cause, Coded, Edit, EntryRef, Fact, FactId, Field, Identifier, OpRef, Operation, Quantity, Setting,
     Statement, StockMovement,
@@ -1038,6 +1038,161 @@ fn alone(world: &mut World, device: &DeviceSecret, grant: EntryId, control: &Con
     log.run(0, 1)
 }
 
+// W: proofs of forks.
+
+/// A log of three notes that was continued in two ways, by three entries each.
+fn forked() -> (World, [WrittenLog; 2]) {
+    let mut world = clinic();
+    (0..3).for_each(|_| say(&mut world, CompartmentKind::Clinical, Lane::Routine, &[note()]));
+    let forked = world.fork(0, (CompartmentKind::Clinical, Lane::Routine), 3, (2, 3), &[note()]);
+    (world, forked.try_into().unwrap())
+}
+
+fn proof_code(bytes: &[u8]) -> String {
+    match Proof::read_file(bytes) {
+        Ok(_) => "taken".to_owned(),
+        Err(error) => {
+            assert!(error.to_string().starts_with(error.code()));
+            error.code().to_owned()
+        }
+    }
+}
+
+/// A file of these chains as they are.
+fn proof_of(incident: &IncidentId, chains: &[&[u8]]) -> Vec<u8> {
+    let mut to = [&b"DAYBOOK FORK\x01\0\x01"[..], incident.as_bytes(), &[u8::try_from(chains.len()).unwrap()]].concat();
+    for chain in chains {
+        to.extend(u32::try_from(chain.len()).unwrap().to_le_bytes());
+        to.extend_from_slice(chain);
+    }
+    to
+}
+
+/// A proof of the fork, with its chains in the order of the format.
+fn two_chains() -> (World, Vec<u8>, [Vec<u8>; 2]) {
+    let (world, [one, two]) = forked();
+    let mut chains = [one, two].map(|log| (log.entries[3].id, log.chain(3)));
+    chains.sort_unstable();
+    let chains = chains.map(|(_, chain)| chain);
+    let file = proof_of(&world.incident, &[&chains[0], &chains[1]]);
+    let proof = Proof::of_chains(&world.incident, &[chains[1].clone(), chains[0].clone()]).unwrap();
+    assert_eq!(proof.to_file(), file);
+    let (device, log) = (world.authors[0].device.public().device_id(), log_of(&world, Lane::Routine).log);
+    assert_eq!((proof.device(), proof.entries(), proof.heads()), (device, 6, 2));
+    assert_eq!(proof.shown(), Shown::Forks { log, branches: 2, lowest: 4 });
+    assert!(!proof.is_flood());
+    (world, file, chains)
+}
+
+#[test]
+fn w001_proof_is_cut_off_or_its_layout_is_wrong() {
+    let (world, file, [one, two]) = two_chains();
+    assert_eq!(proof_code(&file), "taken");
+    for length in 0..file.len() {
+        // A cut within a chain leaves its length, which then is more than there is.
+        assert_eq!(proof_code(&file[..length]), "W-001", "cut after {length} bytes");
+    }
+    assert_eq!(proof_code(&[&file[..], &[0]].concat()), "W-001");
+    assert_eq!(proof_code(b"DAYBOOK LOG\0 and so on"), "W-001");
+    let mut other_kind = file.clone();
+    other_kind[14] = 3;
+    assert_eq!(proof_code(&other_kind), "W-001");
+    for (chains, what) in [
+        (vec![&two[..], &one], "out of order"),
+        (vec![&one[..], &one], "one chain twice"),
+        (vec![&one[..]; 17], "too many chains"),
+    ] {
+        assert_eq!(proof_code(&proof_of(&world.incident, &chains)), "W-001", "{what}");
+    }
+    let (mut world, [log, _]) = forked();
+    let with_bodies = [log.run(3, 6), log_of(&world, Lane::Routine).run(3, 6)];
+    let mut sorted =
+        [(log.entries[3].id, &with_bodies[0]), (log_of(&world, Lane::Routine).entries[3].id, &with_bodies[1])];
+    sorted.sort_unstable();
+    let file = proof_of(&world.incident, &[sorted[0].1, sorted[1].1]);
+    assert_eq!(proof_code(&file), "W-001", "chains with bodies");
+    let long = world.fork(0, (CompartmentKind::Clinical, Lane::Routine), 3, (1, 70), &[note()]).remove(0);
+    let longer = run_of(&long, &long.entries[3..], |at| long.entries[at + 3].seq.is_multiple_of(64) || at == 69);
+    assert!(Run::read(&longer).is_ok());
+    assert_eq!(proof_code(&proof_of(&world.incident, &[&longer, &longer])), "W-001", "past the first signed head");
+    let ten = world.fork(0, (CompartmentKind::Clinical, Lane::Routine), 3, (10, 1), &[note()]);
+    let chains: Vec<Vec<u8>> = ten.iter().map(|log| log.chain(3)).collect();
+    assert!(Proof::of_chains(&world.incident, &chains[..9]).unwrap().is_flood());
+    assert_eq!(Proof::of_chains(&world.incident, &chains).unwrap_err().code(), "W-001", "ten branches");
+    assert_eq!(Proof::read(&vec![0; PROOF_BYTES_MAX + 1]).unwrap_err().code(), "W-001");
+}
+
+#[test]
+fn w002_proof_is_of_another_version() {
+    let (_, mut file, _) = two_chains();
+    file[12] = 2;
+    assert_eq!(proof_code(&file), "W-002");
+}
+
+#[test]
+fn w003_a_chain_of_the_proof_is_not_validly_signed() {
+    let (_, file, [one, two]) = two_chains();
+    let error = |file: &[u8]| Proof::read_file(file).unwrap_err().to_string();
+    let mut flipped = file.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    assert!(error(&flipped).starts_with("W-003") && error(&flipped).contains("E-005"), "{}", error(&flipped));
+    let stranger = World::new(12, 1, Role::Clinician);
+    assert_eq!(proof_code(&proof_of(&stranger.incident, &[&one, &two])), "W-003", "of another incident");
+    // Every byte of a header is under the signature: grant, nonce, length and hash of the body.
+    let second = 15 + 32 + 1 + 4 + one.len() + 4;
+    for at in [FLAGS_AT + 1, FLAGS_AT + 1 + 96, FLAGS_AT + 1 + 96 + 24 + 4] {
+        let mut changed = file.clone();
+        changed[second + at] ^= 1;
+        assert_eq!(proof_code(&changed), "W-003", "byte {at} of a chain");
+    }
+    let (world, heads) = incarnations(65);
+    let proof = Proof::of_incarnations(&world.incident, &heads).unwrap();
+    assert!(proof.is_flood() && proof.shown() == Shown::Incarnations && proof.heads() == 65);
+    let mut file = proof.to_file();
+    assert_eq!(proof_code(&file), "taken");
+    *file.last_mut().unwrap() ^= 1;
+    assert_eq!(proof_code(&file), "W-003", "a head that nobody signed");
+    assert_eq!(Proof::of_incarnations(&world.incident, &heads[1..]).unwrap_err().code(), "W-001", "64 are allowed");
+    let mut twice = heads.clone();
+    twice[0] = twice[1];
+    assert_eq!(Proof::of_incarnations(&world.incident, &twice).unwrap_err().code(), "W-001", "one incarnation twice");
+}
+
+/// Signed heads of a clinician in as many incarnations.
+fn incarnations(count: usize) -> (World, Vec<HeadOf>) {
+    let mut world = clinic();
+    let mut heads = Vec::new();
+    for _ in 0..count {
+        let author = &mut world.authors[0];
+        author.incarnation = Incarnation::new(random(&mut world.host));
+        author.logs.clear();
+        say(&mut world, CompartmentKind::Clinical, Lane::Routine, &[note()]);
+        let log = log_of(&world, Lane::Routine);
+        let Written { seq, id, signature, .. } = log.entries[0].clone();
+        heads.push(HeadOf { name: log.name, seq, id, signature });
+    }
+    (world, heads)
+}
+
+#[test]
+fn w004_the_chains_of_the_proof_do_not_contradict_each_other() {
+    let (mut world, [log, _]) = forked();
+    let (start, later) = (log.chain(0), log.chain(4));
+    say(&mut world, CompartmentKind::Clinical, Lane::Safety, &[edit()]);
+    let other_log = log_of(&world, Lane::Safety).chain(0);
+    let mut of_two_logs = [(log.entries[0].id, &start), (log_of(&world, Lane::Safety).entries[0].id, &other_log)];
+    of_two_logs.sort_unstable();
+    for (chains, what) in [
+        (vec![], "nothing"),
+        (vec![&start[..]], "one chain"),
+        (vec![&start[..], &log.chain(3)], "two pieces of one branch"),
+        (vec![&log.chain(3)[..], &later], "one entry after the other"),
+        (of_two_logs.map(|(_, chain)| &chain[..]).to_vec(), "two logs"),
+    ] {
+        assert_eq!(proof_code(&proof_of(&world.incident, &chains)), "W-004", "{what}");
+    }
+}
+
 // I: resources that an import skips.
 
 /// A book in memory that holds nothing, whatever is written to it; or that says to have imported one record.
@@ -1532,7 +1687,7 @@ fn every_rule_code_is_in_the_table_and_has_a_test_of_its_name() {
     let names = tests.split("#[test]\nfn ").skip(1).filter_map(|after| after.split_once("() {").map(|(name, _)| name));
     let bears_a_code = |name: &&str| {
         let (letter, digits) = name.split_at(1);
-        "efqxpis".contains(letter) && digits.get(..4).is_some_and(|d| d.ends_with('_') && d.starts_with('0'))
+        "efqxpwis".contains(letter) && digits.get(..4).is_some_and(|d| d.ends_with('_') && d.starts_with('0'))
     };
     let unlisted: Vec<&str> = names.filter(bears_a_code).filter(|name| !with_tests.contains(*name)).collect();
     assert!(unlisted.is_empty(), "tests that no row names: {unlisted:?}");

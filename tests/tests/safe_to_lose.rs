@@ -6,7 +6,7 @@ use daybook_core::crypto::DatabaseKey;
 use daybook_core::daybook::{Daybook, Doubt, Lack};
 use daybook_core::id::DeviceId;
 use daybook_core::record::{Identifier, Setting};
-use daybook_core::roster::Role;
+use daybook_core::roster::{Control, Revoke, Role};
 use daybook_core::sync::{Event, Limits, Side};
 use daybook_tests::attacker::{Attacker, kind};
 use daybook_tests::host::{START_MS, SeededHost};
@@ -259,4 +259,32 @@ fn a_restored_device_counts_again_once_it_signed_again() {
     meet(&mut nurse, &mut restored);
     assert_eq!(doubts(&mut nurse), [(device(&world, TABLET), None)]);
     assert_eq!(lack(&mut nurse), Some(Lack::SecondHolder));
+}
+
+#[test]
+fn a_device_that_is_barred_or_ended_counts_no_more() {
+    let (mut world, folder) = (world(), tempfile::tempdir().unwrap());
+    let mut nurse = join(&world, NURSE, folder.path());
+    let (mut tablet, mut laptop) = (join(&world, TABLET, folder.path()), join(&world, LAPTOP, folder.path()));
+    register(&mut nurse, "A-1");
+    meet(&mut nurse, &mut tablet);
+    meet(&mut nurse, &mut laptop);
+    assert_eq!(lack(&mut nurse), None);
+    let laptops = world.authors[LAPTOP].grant;
+    let mut hear = |control: Control| {
+        world.control(control);
+        nurse.take_runs(&world.control_runs()).unwrap();
+        let mut doubts = doubts(&mut nurse);
+        doubts.sort_unstable_by_key(|(_, doubt)| *doubt);
+        (doubts.iter().filter_map(|(_, doubt)| *doubt).collect::<Vec<_>>(), lack(&mut nurse))
+    };
+    let (laptop, tablet) = (device_of(&mut laptop), device_of(&mut tablet));
+    assert_eq!(hear(Control::Bar { devices: vec![tablet] }), (vec![Doubt::Barred], Some(Lack::SecondHolder)));
+    let (grants, devices) = (vec![laptops], vec![laptop]);
+    let revoke = Revoke { grants, spares: vec![], cuts: vec![], devices, reason: None, part: None };
+    assert_eq!(hear(Control::Revoke(revoke)), (vec![Doubt::Ended, Doubt::Barred], Some(Lack::Holder)));
+}
+
+fn device_of(book: &mut Daybook) -> DeviceId {
+    book.status().unwrap().here.device
 }

@@ -60,7 +60,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Import(args) => import::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Log(args) => log::run(&args, context),
-        Command::Verify(args) => verify::run(args, context),
+        Command::Verify(args) => verify::run(&args, context),
         Command::Digest(args) => digest::run(args, context),
         Command::Rebuild(args) => rebuild::run(args, context),
         Command::Ingest(args) => ingest::run(&args, context),

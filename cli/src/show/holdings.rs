@@ -88,6 +88,7 @@ pub fn doubts(holders: &[Holder]) -> String {
     let line = |holder: &Holder| {
         let why = match holder.doubt? {
             Doubt::Ended => "its grant does not hold any more",
+            Doubt::Barred => "it was barred",
             Doubt::Forked => "a copy of it wrote under its name",
             Doubt::BeganAnew => "it began anew since, as after a restore; sync with it again",
         };
@@ -133,6 +134,7 @@ const fn lane(lane: Lane) -> &'static str {
 const fn doubt_word(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::Ended => "ended",
+        Doubt::Barred => "barred",
         Doubt::Forked => "forked",
         Doubt::BeganAnew => "began-anew",
     }

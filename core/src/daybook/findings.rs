@@ -8,8 +8,7 @@ use super::types::{EntryCode, FindingView, PatientSummary, Written};
 use crate::clock::EffectiveTime;
 use crate::id::FindingId;
 use crate::merge::{OpRow, Subject};
-use crate::record::{Fact, FactId, Finding, FindingKind, Operation, Statement};
-use crate::store::Store;
+use crate::record::{Fact, FactId, Operation, Statement};
 use crate::view;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -80,36 +79,6 @@ impl Daybook {
         }
     }
 
-    /// Logs with branches: their author forked them, or a copy of a device wrote.
-    fn forks(&self) -> Result<Vec<FindingView>, Error> {
-        let connection = self.store.read()?;
-        let mut findings = Vec::new();
-        for log in Store::logs(connection)? {
-            let branches = Store::branches(connection, log.number)?;
-            if branches.len() > 1 {
-                let who =
-                    self.state.author(log.name.device).person.unwrap_or_else(|| format!("device {}", log.name.device));
-                let text = format!(
-                    "A log of {who} has {} branches: a copy of the device wrote, or history was rewritten.",
-                    branches.len()
-                );
-                let finding = Finding::new(FindingKind::Fork, vec![log.log.as_bytes().to_vec()], text);
-                findings.push(FindingView {
-                    id: finding.id,
-                    kind: finding.kind,
-                    patient: None,
-                    text: finding.text,
-                    entries: branches
-                        .iter()
-                        .map(|b| EntryCode(format!("{}-{}", log.log.short(), b.fork_seq + 1)))
-                        .collect(),
-                    resolved: None,
-                });
-            }
-        }
-        Ok(findings)
-    }
-
     /// Says that somebody looked at a finding, and why it stands as it is. `id` is the beginning of its id in
     /// hexadecimal, of one finding only.
     ///
@@ -119,13 +88,7 @@ impl Daybook {
         if reason.trim().is_empty() {
             return Err(Error::Value { what: "the reason", why: "must not be empty" });
         }
-        let id = id.trim().to_ascii_lowercase();
-        let fitting: Vec<FindingView> =
-            self.findings(true)?.into_iter().filter(|f| f.id.to_hex().starts_with(&id)).collect();
-        let [finding] = fitting.as_slice() else { return Err(Error::NoSuchFinding) };
-        if id.len() < 4 {
-            return Err(Error::NoSuchFinding);
-        }
+        let finding = self.finding(id)?;
         let (patient, finding): (_, FindingId) = (finding.patient.as_ref().map(|p| p.patient), finding.id);
         let entries = self.write(|writer| {
             let effective = EffectiveTime::now(writer.host);
@@ -133,5 +96,18 @@ impl Daybook {
             commit_fact(writer, &Fact { patient, effective, targets: Vec::new(), import: None, reason, statement })
         })?;
         self.written(((), entries))
+    }
+
+    /// The finding whose id begins so in hexadecimal, with four digits at least.
+    pub(super) fn finding(&mut self, id: &str) -> Result<FindingView, Error> {
+        let id = id.trim().to_ascii_lowercase();
+        if id.len() < 4 {
+            return Err(Error::NoSuchFinding);
+        }
+        let mut fitting = self.findings(true)?.into_iter().filter(|finding| finding.id.to_hex().starts_with(&id));
+        match (fitting.next(), fitting.next()) {
+            (Some(finding), None) => Ok(finding),
+            (None, _) | (Some(_), Some(_)) => Err(Error::NoSuchFinding),
+        }
     }
 }

@@ -5,7 +5,6 @@ use super::error::Error;
 use super::receipts::{self, Doubt, Kept};
 use super::types::Author;
 use crate::id::{CONTROL, CompartmentId, DeviceId, EntryId, Lane};
-use crate::roster::Rights;
 use crate::store::{BranchOf, LogRow, Store, StoreError};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -194,16 +193,10 @@ impl Daybook {
     /// read by all who read anything.
     fn reads_all(&self, device: DeviceId, compartment: CompartmentId) -> bool {
         let roster = &self.state.ring.roster;
-        if self.state.founding.is_root(&device) {
-            return true;
-        }
         if compartment == CONTROL {
             return !receipts::is_hub(&self.state, device);
         }
-        roster.grants().iter().filter(|(_, held)| held.device == device).any(|(id, held)| {
-            let reads = roster.rights_of(id, device, compartment).is_ok_and(|rights| rights.covers(Rights::READ));
-            reads && held.grant.as_ref().is_none_or(|grant| grant.history)
-        })
+        roster.readers(compartment).iter().any(|reader| reader.history && reader.device.device_id() == device)
     }
 }
 

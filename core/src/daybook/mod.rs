@@ -9,6 +9,7 @@ mod dispensing;
 mod enrolment;
 mod error;
 mod findings;
+mod forks;
 mod founding;
 mod holdings;
 mod imports;

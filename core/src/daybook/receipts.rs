@@ -28,6 +28,8 @@ const RECEIPTS_MAX: usize = 256;
 pub enum Doubt {
     /// The device has no grant that holds.
     Ended,
+    /// The device is barred.
+    Barred,
     /// The installation that signed forked one of its logs: two books wrote under its name.
     Forked,
     /// The device began anew since, as after a restore: what the old installation held may be gone.
@@ -93,8 +95,11 @@ fn read(value: &[u8], state: &State) -> Option<Kept> {
 /// Why a receipt does not count, if so.
 pub(super) fn doubt(connection: &Connection, state: &State, kept: &Kept) -> Result<Option<Doubt>, StoreError> {
     let roster = &state.ring.roster;
-    if !state.founding.is_root(&kept.device) && !roster.grants().values().any(|held| held.device == kept.device) {
+    if !roster.is_root(kept.device) && roster.grants_of(kept.device).next().is_none() {
         return Ok(Some(Doubt::Ended));
+    }
+    if roster.is_barred(kept.device).is_some() {
+        return Ok(Some(Doubt::Barred));
     }
     let mut statement = connection.prepare_cached(
         "SELECT log.log, EXISTS (SELECT 1 FROM branch WHERE branch.log = log.id AND branch > 0)
@@ -116,7 +121,7 @@ pub(super) fn doubt(connection: &Connection, state: &State, kept: &Kept) -> Resu
 
 /// Whether a device carries only: it may read nothing.
 pub(super) fn is_hub(state: &State, device: DeviceId) -> bool {
-    let own = state.ring.roster.grants().values().filter(|held| held.device == device);
+    let roster = &state.ring.roster;
     let reads = |held: &crate::roster::Held| held.rights.iter().any(|(_, rights)| rights.covers(Rights::READ));
-    !state.founding.is_root(&device) && !own.into_iter().any(reads)
+    !roster.is_root(device) && !roster.grants_of(device).any(|(_, held)| reads(held))
 }

@@ -1,7 +1,7 @@
 //! Logs: what one incarnation of one device writes in one compartment and lane, hash-linked and signed.
 //!
-//! Owns a log's name, the run (a contiguous piece that ends in a signed head), its bytes, and its
-//! verification without any key but the author's public one. Owns no storage and no rights. Invariant: a
+//! Owns a log's name, the run (a contiguous piece that ends in a signed head), its bytes, its verification without
+//! any key but the author's public one, and proofs that a log was forked. Owns no storage and no rights. Invariant: a
 //! [`VerifiedEntry`] exists only if its id was recomputed and a signature over it, or over a later entry of
 //! its chain, was checked.
 //!
@@ -12,10 +12,12 @@
 //! ```
 
 mod beginning;
+mod proof;
 mod run;
 mod tip;
 
 pub use beginning::Beginning;
+pub use proof::{HeadOf, PROOF_BYTES_MAX, Proof, ProofError, Shown, chain};
 pub use run::{Run, RunBuilder, RunError, VerifiedEntry, VerifiedRun};
 pub use tip::{Signed, Tip};
 

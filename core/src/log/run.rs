@@ -232,6 +232,12 @@ impl<'a> Run<'a> {
         if fits { Ok(()) } else { Err(RunError::Place) }
     }
 
+    /// How many signatures it bears, those that nothing demands included.
+    #[must_use]
+    pub(super) const fn head_count(&self) -> usize {
+        self.heads.len()
+    }
+
     /// Recomputes every id and checks the signatures that the format demands: over the last entry, at every
     /// multiple of 64, and over every control entry. Other signatures are dropped unread.
     ///

@@ -63,6 +63,9 @@ pub enum Error {
     /// The database is damaged.
     #[error("the book is damaged: {0}")]
     Damaged(String),
+    /// What every book begins with is lost.
+    #[error("nothing can be saved of this book: the founding statement, which it begins with, is lost")]
+    BeyondSalvage,
     /// Another process is writing.
     #[error("another program is writing to this book")]
     Busy,
@@ -183,6 +186,7 @@ impl Error {
             Self::KeysDamaged => "keys-damaged",
             Self::NoMemory => "no-memory",
             Self::Damaged(_) => "damaged",
+            Self::BeyondSalvage => "beyond-salvage",
             Self::Busy => "busy",
             Self::DiskFull => "disk-full",
             Self::ReadOnly => "read-only",
@@ -250,7 +254,7 @@ impl Error {
             | Self::Disk(_)
             | Self::Poisoned
             | Self::File(_) => ErrorKind::Environment,
-            Self::KeysDamaged | Self::Damaged(_) => ErrorKind::Damaged,
+            Self::KeysDamaged | Self::Damaged(_) | Self::BeyondSalvage => ErrorKind::Damaged,
             Self::Enrolment(error) => error.kind(),
             Self::Bug(_) => ErrorKind::Bug,
         }
@@ -277,7 +281,12 @@ impl Error {
             Self::EmptyPassphrase => "choose a passphrase of several words",
             Self::KeysDamaged => "put back the file `keys` from a backup; the book itself was not touched",
             Self::NoMemory => "close other programs and try again",
-            Self::Damaged(_) => "do not write to this folder; copy it away as it is and restore a backup beside it",
+            Self::Damaged(_) => {
+                "save what is whole into a new book with `daybook salvage`, then sync it; nothing in this folder is changed by that"
+            }
+            Self::BeyondSalvage => {
+                "keep this folder; restore the newest backup, or ask an administrator to admit this computer again"
+            }
             Self::Busy => "try again in a moment",
             Self::DiskFull => "free some space and do it again; everything confirmed before is safe",
             Self::ReadOnly => "check that the disk is not write-protected and that the folder belongs to you",

@@ -19,7 +19,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-const DATABASE: &str = "book.db";
+pub(super) const DATABASE: &str = "book.db";
 const KEYS: &str = "keys";
 
 impl Daybook {
@@ -318,7 +318,7 @@ fn name_founder(writer: &mut Writer<'_>, new: &NewIncident) -> Result<(), Error>
 }
 
 /// Makes the folder and its `keys` file; the folder may be there and empty.
-fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) -> Result<DatabaseKey, Error> {
+pub(super) fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) -> Result<DatabaseKey, Error> {
     if holds_a_book(folder) {
         return Err(Error::BookExists);
     }
@@ -338,7 +338,7 @@ fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) -> Result<D
 }
 
 /// Takes back a folder that this call began.
-fn remove_book(folder: &Path) {
+pub(super) fn remove_book(folder: &Path) {
     for name in [DATABASE, "book.db-wal", "book.db-shm", KEYS] {
         // What is not there needs no removal; what cannot be removed is named by the error that led here.
         let _ = fs::remove_file(folder.join(name));
@@ -346,7 +346,7 @@ fn remove_book(folder: &Path) {
     let _ = fs::remove_dir(folder);
 }
 
-fn read_keys(folder: &Path) -> Result<Vec<u8>, Error> {
+pub(super) fn read_keys(folder: &Path) -> Result<Vec<u8>, Error> {
     let path = folder.join(KEYS);
     if !folder.join(DATABASE).exists() {
         return Err(if path.exists() { Error::Damaged("the file `book.db` is missing".into()) } else { Error::NoBook });

@@ -88,8 +88,8 @@ fn changed(tx: &Connection, state: &State, before: &Roster, keys: bool) -> Resul
 
 /// All entries of a log.
 fn whole(tx: &Connection, log: &LogRow, again: &mut BTreeSet<EntryKey>) -> Result<(), Error> {
-    for branch in Store::branches(tx, log.number)? {
-        again.extend((branch.fork_seq + 1..=branch.tip_seq).map(|seq| EntryKey::new(log.number, seq, branch.branch)));
+    for (branch, (first, last)) in Store::places(tx, log.number)? {
+        again.extend((first..=last).map(|seq| EntryKey::new(log.number, seq, branch)));
     }
     Ok(())
 }
@@ -102,12 +102,12 @@ fn standing_on(
     (from, to): (u64, u64),
     again: &mut BTreeSet<EntryKey>,
 ) -> Result<(), Error> {
-    for branch in Store::branches(tx, log.number)? {
-        let range = (from.max(branch.fork_seq + 1), to.min(branch.tip_seq));
+    for (branch, (first, last)) in Store::places(tx, log.number)? {
+        let range = (from.max(first), to.min(last));
         if range.0 > range.1 {
             continue;
         }
-        Store::entries(tx, (log.number, branch.branch), range, |entry| {
+        Store::entries(tx, (log.number, branch), range, |entry| {
             if entry.ground.grant == grant {
                 again.insert(entry.key);
             }

@@ -17,6 +17,7 @@ mod judging;
 mod patients;
 mod peers;
 mod receipts;
+mod salvage;
 mod saying;
 mod state;
 mod syncing;
@@ -32,6 +33,7 @@ pub use founding::Membership;
 pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};
 pub use peers::{Elsewhere, PeerSeen};
 pub use receipts::Doubt;
+pub use salvage::{LostPlaces, SalvageReport};
 pub use saying::Say;
 pub use types::{
     AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,

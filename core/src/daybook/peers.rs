@@ -81,16 +81,7 @@ impl Daybook {
     pub fn elsewhere(&mut self) -> Result<Elsewhere, Error> {
         self.refresh()?;
         let connection = self.store.read()?;
-        let mut peers: Vec<(DeviceId, i64, Covered)> = Vec::new();
-        let mut statement = connection.prepare_cached("SELECT key, value FROM book WHERE key BETWEEN ?1 AND ?2")?;
-        let mut rows = statement.query((PEER, format!("{PEER}g")))?;
-        while let Some(row) = rows.next()? {
-            let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            let device = key.strip_prefix(PEER).and_then(DeviceId::from_hex);
-            if let (Some(device), Some((at, heads))) = (device, read(&value)) {
-                peers.push((device, at, heads));
-            }
-        }
+        let peers = noted_heads(connection)?;
         let mut behind = vec![0; peers.len()];
         for log in Store::logs(connection)? {
             for branch in Store::branches(connection, log.number)? {
@@ -115,6 +106,27 @@ impl Daybook {
         seen.sort_by_key(|peer| std::cmp::Reverse((peer.at_ms, peer.who.device)));
         Ok(Elsewhere { peers: seen })
     }
+}
+
+/// Devices that this book was in sync with, when, and what they held then.
+pub(super) fn noted_heads(connection: &rusqlite::Connection) -> Result<Vec<(DeviceId, i64, Covered)>, Error> {
+    let mut peers = Vec::new();
+    let mut statement = connection.prepare_cached("SELECT key, value FROM book WHERE key BETWEEN ?1 AND ?2")?;
+    let mut rows = statement.query((PEER, format!("{PEER}g")))?;
+    while let Some(row) = rows.next()? {
+        let (key, value): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let device = key.strip_prefix(PEER).and_then(DeviceId::from_hex);
+        if let (Some(device), Some((at, heads))) = (device, read(&value)) {
+            peers.push((device, at, heads));
+        }
+    }
+    Ok(peers)
+}
+
+/// Forgets what was noted: a book that lost entries does not hold any more what it agreed on.
+pub(super) fn forget_noted(tx: &rusqlite::Connection) -> Result<(), Error> {
+    tx.execute("DELETE FROM book WHERE key BETWEEN ?1 AND ?2", (PEER, format!("{PEER}g")))?;
+    Ok(())
 }
 
 /// Time and heads of a value; none if it does not fit.

@@ -95,6 +95,13 @@ impl State {
                 })?;
             }
         }
+        for (number, branch, places) in Store::beyond(connection)? {
+            let Some(log) = state.logs.get(number).copied().filter(|log| log.name.is_control()) else { continue };
+            Store::entries(connection, (number, branch), places, |entry| {
+                state.control.extend(control_entry(&log, &entry));
+                Ok::<bool, StoreError>(true)
+            })?;
+        }
         state.control.extend(super::enrolment::alone::entries(connection, state.founding.incident())?);
         state.refold(connection)?;
         Ok(state)

@@ -262,7 +262,8 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
     if state.logs.get(appended.log).is_none() || appended.forked {
         state.logs = Logs::load(tx)?;
     }
-    let new = || run.entries().iter().skip(appended.known);
+    let here = |seq| appended.joined.iter().any(|key| key.seq() == seq);
+    let new = || run.entries().iter().skip(appended.known).filter(|entry| !here(entry.seq()));
     let key = |seq| EntryKey::new(appended.log, seq, appended.branch);
     if run.name().is_control() {
         new().try_for_each(|entry| take_control(tx, state, key(entry.seq())))?;
@@ -286,9 +287,23 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
     for key in control {
         take_control(tx, state, key)?;
     }
+    join_beyond(tx, state, run.name().is_control(), &appended.joined)?;
     let filled = !appended.filled.is_empty();
     let forked = appended.new > 0 && (appended.forked || appended.branch > 0 || state.chains.is_forked(&run.log()));
     Ok(Taken { new: appended.new as u64, known: appended.known as u64, filled, forked })
+}
+
+/// Judges entries anew that stood beyond the end of a branch and are part of it now: what their rules ask of the
+/// chain before them is here. Control entries count wherever they stand.
+fn join_beyond(tx: &Connection, state: &mut State, control: bool, joined: &[EntryKey]) -> Result<(), StoreError> {
+    let State { ring, backlog, logs, .. } = state;
+    let mut intake = Intake::new(tx, ring, backlog);
+    for key in joined.iter().filter(|_| !control) {
+        if let (Some(stored), Some(log)) = (Store::entry(tx, *key)?, logs.get(key.log())) {
+            intake.take_again((&log.name, log.log), &stored)?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a control entry that was just stored; one that breaks its schema is faulty for everybody.

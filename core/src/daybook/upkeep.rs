@@ -175,7 +175,7 @@ impl Daybook {
                     verify_branch(connection, &log, branch, &branches, &mut report, &mut |done| progress(done, total))?;
                 }
             }
-            Ok::<(), Error>(())
+            verify_beyond(connection, &mut report)
         })?;
         report.problems.truncate(PROBLEMS_MAX);
         Ok(report)
@@ -210,12 +210,15 @@ impl Daybook {
             let mut done = 0;
             let State { ring, backlog, logs, .. } = &mut *writer.state;
             *backlog = Backlog::default();
-            Intake::new(tx, ring, backlog).resume(logs, || {
+            let mut each = || {
                 done += 1;
                 if done % 1_024 == 0 {
                     progress(done, total);
                 }
-            })?;
+            };
+            let mut intake = Intake::new(tx, ring, backlog);
+            intake.resume(logs, &mut each)?;
+            intake.take_beyond(logs, &mut each)?;
             writer.post()?;
             Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
             Ok(())
@@ -259,7 +262,30 @@ fn newest(connection: &Connection, limit: usize) -> Result<Vec<EntryKey>, Error>
             keys.extend((from + 1..=branch.tip_seq).map(|seq| EntryKey::new(log.number, seq, branch.branch)));
         }
     }
+    for (log, branch, (first, last)) in Store::beyond(connection)? {
+        let from = last.saturating_sub(limit as u64).max(first - 1);
+        keys.extend((from + 1..=last).map(|seq| EntryKey::new(log, seq, branch)));
+    }
     Ok(keys)
+}
+
+/// Recomputes the ids of entries beyond the ends of branches, each from the one before it where that is here.
+fn verify_beyond(connection: &Connection, report: &mut VerifyReport) -> Result<(), Error> {
+    for (number, branch, places) in Store::beyond(connection)? {
+        let Some(log) = Store::log_of_number(connection, number)? else { continue };
+        let mut before: Option<(u64, EntryId)> = None;
+        Store::entries(connection, (number, branch), places, |entry| {
+            let seq = entry.key.seq();
+            let chained = before.filter(|(last, _)| last + 1 == seq);
+            if chained.is_some_and(|(_, backlink)| entry.entry().id(log.log, seq, backlink) != entry.id) {
+                report.problems.push(format!("entry {}-{seq} is not what its author signed", log.log.short()));
+            }
+            before = Some((seq, entry.id));
+            report.entries += 1;
+            Ok::<bool, Error>(report.problems.len() < PROBLEMS_MAX)
+        })?;
+    }
+    Ok(())
 }
 
 /// Recomputes the ids of a branch along its chain and checks every signature that is kept.

@@ -101,6 +101,22 @@ impl<'a> Intake<'a> {
         self.backlog.file_all(self.tx)
     }
 
+    /// Takes in what stands beyond the ends of branches, as when all is made anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read or written.
+    pub fn take_beyond(&mut self, logs: &Logs, mut each: impl FnMut()) -> Result<(), StoreError> {
+        for (log, branch, places) in Store::beyond(self.tx)? {
+            let Some(log) = logs.get(log).filter(|log| !log.name.is_control()) else { continue };
+            Store::entries(self.tx, (log.number, branch), places, |entry| {
+                each();
+                self.take((&log.name, log.log), entry.key, (&entry.id, &entry.entry()))?;
+                Ok::<bool, StoreError>(true)
+            })?;
+        }
+        self.backlog.file_all(self.tx)
+    }
+
     /// Takes an entry's operations out, as when its acceptance is withdrawn.
     fn remove(&mut self, (name, log): (&LogName, LogId), stored: &StoredEntry) -> Result<(), StoreError> {
         // Only an accepted entry and one that waits have operations in the table.

@@ -78,6 +78,15 @@ fn key(log: &LogId, seq: u64, id: &EntryId) -> String {
 }
 
 impl Store {
+    /// Forgets all beginnings.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn forget_begun(tx: &Connection) -> Result<(), StoreError> {
+        tx.execute("DELETE FROM book WHERE key BETWEEN ?1 AND ?2", KEYS)?;
+        Ok(())
+    }
+
     /// All beginnings that are kept, in order of log and last place.
     ///
     /// # Errors

@@ -25,6 +25,8 @@ pub struct Appended {
     pub branch: u8,
     /// Entries that were here without their bodies, which the run brought.
     pub filled: Vec<EntryKey>,
+    /// Entries that stood beyond the end of the branch and are part of it now; those that the run named count as new.
+    pub joined: Vec<EntryKey>,
 }
 
 /// Why a verified run was not taken in; nothing of it was stored and it may come again.
@@ -172,6 +174,10 @@ impl Store {
             None => Self::add_log(tx, run.name(), run.log())?,
         };
         let mut place = Place::join(tx, log, first)?;
+        let beyond = Self::beyond_logs(tx)?.contains(&log);
+        if beyond {
+            place.begin_before_what_is_beyond(tx, first.seq() - 1)?;
+        }
         let mut appended = Appended::default();
         let mut ground = None;
         let mut signatures = run.heads().iter().peekable();
@@ -196,18 +202,25 @@ impl Store {
                 place.fork(tx, entry.seq() - 1)?;
                 appended.forked |= place.branch > 0;
             }
-            let ground = Self::ground_row(tx, &mut ground, entry.entry().ground)?;
             let key = EntryKey::new(log, entry.seq(), place.branch);
-            insert_entry(&mut insert, key, entry, ground)?;
+            if beyond && place.stands_beyond(tx, entry)? {
+                appended.joined.push(key);
+            } else {
+                let ground = Self::ground_row(tx, &mut ground, entry.entry().ground)?;
+                insert_entry(&mut insert, key, entry, ground)?;
+            }
             if let Some(signature) = signature {
                 Self::put_head(tx, key, signature)?;
             }
             appended.new += 1;
         }
+        (appended.log, appended.branch) = (log, place.branch);
         if appended.new > 0 {
             place.finish(tx, run)?;
+            if beyond {
+                Self::move_on(tx, run.name(), &mut appended)?;
+            }
         }
-        (appended.log, appended.branch) = (log, place.branch);
         Ok(appended)
     }
 
@@ -261,7 +274,11 @@ impl Store {
                 compartment,
                 name.lane.number(),
             ))?;
-        if number > LOG_NUMBER_MAX { Err(Declined::TooManyLogs) } else { Ok(number) }
+        if number > LOG_NUMBER_MAX {
+            return Err(Declined::TooManyLogs);
+        }
+        Self::keep_name(tx, number, name)?;
+        Ok(number)
     }
 
     /// The number of a compartment in this book; gives it one if it has none.
@@ -549,6 +566,24 @@ impl Place {
         let tip_seq = branches.iter().find(|b| b.branch == branch).map(|b| b.tip_seq);
         let at_tip = tip_seq == Some(before);
         Ok(Self { log, branch, at_tip, branches })
+    }
+
+    /// Where damage left entries beyond the end: a run begins at that end or before it, and not behind a gap.
+    fn begin_before_what_is_beyond(&mut self, tx: &Connection, before: u64) -> Result<(), Declined> {
+        if before > self.branches.iter().find(|b| b.branch == self.branch).map_or(0, |b| b.tip_seq) {
+            return Err(Declined::DoesNotJoin);
+        }
+        if self.branches.is_empty() { self.fork(tx, 0) } else { Ok(()) }
+    }
+
+    /// Whether the next entry stands beyond the end of the branch already. Another one there is of a fork that cannot
+    /// be told until the gap is closed.
+    fn stands_beyond(&self, tx: &Connection, entry: &VerifiedEntry<'_>) -> Result<bool, Declined> {
+        match Store::entry_id(tx, EntryKey::new(self.log, entry.seq(), self.branch))? {
+            Some(id) if id == *entry.id() => Ok(true),
+            Some(_) => Err(Declined::DoesNotJoin),
+            None => Ok(false),
+        }
     }
 
     /// Whether the entry is here; moves to its branch if so.

@@ -11,6 +11,8 @@ use std::time::Duration;
 /// fifth faster than of 4 KiB; an edit writes half as much as with 16 KiB. Authenticated by HMAC-SHA256, which
 /// processors have instructions for: half the cost of SHA-512.
 const PAGES: [(&str, &str); 2] = [("cipher_page_size", "8192"), ("cipher_hmac_algorithm", "HMAC_SHA256")];
+/// The same in bytes.
+pub(super) const PAGE_BYTES: usize = 8_192;
 /// Pages of the write-ahead log after which they move into the book: 1 MiB, so that a small disk is not filled
 /// by what is there twice.
 const WAL_PAGES: &str = "128";
@@ -96,6 +98,7 @@ pub struct Store {
     seen_version: i64,
     path: std::path::PathBuf,
     identity: Option<(u64, u64)>,
+    salt: [u8; 16],
 }
 
 /// Which file a path names.
@@ -118,8 +121,7 @@ impl Store {
         set_key(&connection, key)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         set_pragmas(&mut connection)?;
-        let mut store =
-            Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) };
+        let mut store = Self::of(connection, path, key);
         store.write(|tx| {
             tx.execute_batch(TABLES)?;
             tx.execute_batch(views)?;
@@ -138,6 +140,10 @@ impl Store {
         if !path.exists() {
             return Err(StoreError::Missing);
         }
+        // SQLite would pass over the rest of a damaged log, and write over it.
+        if Self::log_is_damaged(path)? {
+            return Err(StoreError::Damaged("its write-ahead log".into()));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         set_key(&connection, key)?;
@@ -155,7 +161,12 @@ impl Store {
         if version > SCHEMA_VERSION {
             return Err(StoreError::Newer(version));
         }
-        Ok(Self { connection, poisoned: false, seen_version: -1, path: path.to_owned(), identity: identity(path) })
+        Ok(Self::of(connection, path, key))
+    }
+
+    fn of(connection: Connection, path: &Path, key: &DatabaseKey) -> Self {
+        let (path, identity) = (path.to_owned(), identity(path));
+        Self { connection, poisoned: false, seen_version: -1, path, identity, salt: *key.salt() }
     }
 
     /// The connection, for reading.
@@ -278,7 +289,22 @@ impl Store {
                 found.push(line);
             }
         }
+        if Self::log_is_damaged(&self.path)? {
+            found.push("the write-ahead log".into());
+        }
+        if self.salt_is_damaged() {
+            found.push("the first 16 bytes of the file".into());
+        }
         if found.is_empty() { Ok(()) } else { Err(StoreError::Damaged(found.join("; "))) }
+    }
+
+    /// Whether the file begins with other bytes than it was given. The database does not read them, and writes them
+    /// anew with page 1; a key without its salt, and so the book on another machine, may need them.
+    fn salt_is_damaged(&self) -> bool {
+        use std::io::Read;
+        let mut begin = [0; 16];
+        let read = std::fs::File::open(&self.path).and_then(|mut file| file.read_exact(&mut begin));
+        read.is_ok() && begin != self.salt
     }
 
     /// Copies the whole book, consistent at one moment, into a new file under `key`.

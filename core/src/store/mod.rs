@@ -13,18 +13,23 @@
 //! ```
 
 mod begun;
+mod beyond;
 mod entries;
 mod file;
 mod frontier;
 mod keys;
 mod local;
+mod names;
 mod parcels;
+mod rescue;
 mod schema;
 
 pub use begun::BegunRow;
+pub use beyond::Places;
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
 pub use file::{Store, StoreError};
 pub use frontier::{LogTips, PieceRun};
 pub use keys::{EntryKey, OpKey, RowKey};
 pub use local::{Secrets, StoredSecret};
+pub use rescue::{Found, Gap, Rescue};
 pub use schema::SCHEMA_VERSION;

@@ -6,6 +6,7 @@ use super::disk::{Cut, Disk, Durable, Fault, Image, Operation};
 use super::script::{STEPS, Script, Shift};
 use super::vfs;
 use daybook_core::daybook::{Error, ErrorKind};
+use daybook_core::store::Store;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::fmt;
@@ -184,6 +185,9 @@ impl Sweep {
         self.trace.iter().take(at).for_each(|operation| durable.follow(operation));
         let mut rng = ChaCha20Rng::seed_from_u64(at as u64);
         let image = durable.cut(cut, &mut rng);
+        if image.get("book.db-wal").is_some_and(|log| Store::log_bytes_are_damaged(log)) {
+            return Err("what loss of power left of the log was taken for damage".into());
+        }
         let done = self.acknowledged.iter().filter(|acknowledged| **acknowledged <= at).count();
         self.look(folder, image, done, &[done, (done + 1).min(STEPS)])
     }

@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     allergy, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
-    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, safe_to_lose, serve,
-    status, stock, sync, verify,
+    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, safe_to_lose,
+    salvage, serve, status, stock, sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -104,6 +104,8 @@ pub enum Command {
     Backup(backup::Backup),
     /// Make a book from a backup
     Restore(restore::Restore),
+    /// Save what is whole of a damaged book into a new one
+    Salvage(salvage::Salvage),
     /// Change the passphrase of the book
     Passphrase(passphrase::ChangePassphrase),
     /// Rehearse: several devices of an exercise write apart, meet, and are compared

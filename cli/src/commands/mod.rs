@@ -25,6 +25,7 @@ pub mod patient;
 pub mod rebuild;
 pub mod restore;
 pub mod safe_to_lose;
+pub mod salvage;
 pub mod serve;
 pub mod status;
 pub mod stock;
@@ -66,6 +67,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Ingest(args) => ingest::run(&args, context),
         Command::Backup(args) => backup::run(&args, context),
         Command::Restore(args) => restore::run(&args, context),
+        Command::Salvage(args) => salvage::run(args, context),
         Command::Passphrase(args) => passphrase::run(&args, context),
         Command::Drill(args) => drill::run(&args, context),
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -62,7 +62,7 @@ pub fn run(args: &Verify, context: &mut Context) -> Answer {
         return Ok(reply);
     }
     Err(Failure::new("verify-failed", Kind::Damaged, "the book is not as it was written")
-        .then("keep this folder as it is, make a copy of it, and restore the newest backup into another folder")
+        .then("keep this folder as it is, and save what is whole into a new book with `daybook salvage`")
         .showing(reply))
 }
 

@@ -3,8 +3,12 @@
 //! `cargo run -p daybook-tests --bin crash -- --all`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
-use daybook_tests::crash::disk::{Cut, Fault};
+use daybook_tests::crash::disk::{Cut, Disk, Durable, Fault, Image};
+use daybook_tests::crash::script::Script;
 use daybook_tests::crash::sweep::{Point, Sweep};
+use daybook_tests::crash::vfs;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 const EVERY: usize = 7;
 
@@ -25,6 +29,25 @@ fn every_operation_may_be_the_last_or_fail() {
         println!("{what}\n  repeat: cargo run -p daybook-tests --bin crash -- --point {point}");
     }
     assert!(wrong.is_empty(), "{} points", wrong.len());
+}
+
+/// While it is made a book has a journal to roll back by; that one must not come back.
+#[test]
+fn a_book_that_was_just_made_survives_loss_of_power() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("book");
+    let script = Script::new();
+    let disk = vfs::mount(&folder, Disk::default());
+    let made = script.begin(&folder).unwrap();
+    let mut durable = Durable::new(Image::new());
+    disk.lock().unwrap().trace().iter().flatten().for_each(|operation| durable.follow(operation));
+    drop(made);
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    for cut in Cut::ALL.repeat(4) {
+        let _disk = vfs::mount(&folder, Disk::new(durable.cut(cut, &mut rng)));
+        assert!(script.open(&folder).is_ok(), "{cut:?}");
+    }
+    vfs::unmount(&folder);
 }
 
 /// The sweep itself is tried: a disk that only says that it syncs loses what was acknowledged, and is found out.

@@ -119,6 +119,9 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         set_key(&connection, key)?;
+        // Until the write-ahead log is there SQLite keeps a journal to roll back by. That it is deleted must be
+        // durable too: one that came back after a loss of power would roll the new book back to nothing.
+        connection.pragma_update(None, "synchronous", "EXTRA")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         set_pragmas(&mut connection)?;
         let mut store = Self::of(connection, path, key);

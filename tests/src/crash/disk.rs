@@ -2,7 +2,7 @@
 //!
 //! What is written stays in doubt until the file is synced: a cut keeps any part of it. A sector of 512 bytes is
 //! written whole or not at all, and no write touches bytes beside it. A new file is there for good with its first
-//! sync; one that was deleted may come back as it was.
+//! sync; one that was deleted may come back as it was, unless it was to be gone for good.
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::Rng;
@@ -42,6 +42,8 @@ pub enum Operation {
     Delete {
         /// The file.
         file: String,
+        /// Whether it is to be gone for good, and not only until the power goes.
+        durable: bool,
     },
 }
 
@@ -50,9 +52,10 @@ impl Operation {
     #[must_use]
     pub fn file(&self) -> &str {
         match self {
-            Self::Write { file, .. } | Self::Sync { file } | Self::Truncate { file, .. } | Self::Delete { file } => {
-                file
-            }
+            Self::Write { file, .. }
+            | Self::Sync { file }
+            | Self::Truncate { file, .. }
+            | Self::Delete { file, .. } => file,
         }
     }
 
@@ -142,6 +145,12 @@ impl Disk {
         self.fault = fault;
     }
 
+    /// Whether something is to fail.
+    #[must_use]
+    pub const fn is_faulty(&self) -> bool {
+        self.fault.is_some()
+    }
+
     /// Makes an empty file if there is none.
     pub fn create(&mut self, file: &str) {
         self.files.entry(file.to_owned()).or_default();
@@ -186,7 +195,7 @@ fn apply(files: &mut Image, operation: &Operation) {
                 content.truncate(*bytes);
             }
         }
-        Operation::Delete { file } => {
+        Operation::Delete { file, .. } => {
             files.remove(file);
         }
         Operation::Sync { .. } => {}
@@ -228,9 +237,9 @@ impl Durable {
                 synced.iter().for_each(|operation| apply(&mut self.files, operation));
                 self.deleted.remove(file);
             }
-            Operation::Delete { file } => {
+            Operation::Delete { file, durable } => {
                 self.doubt.retain(|o| o.file() != file);
-                if let Some(content) = self.files.remove(file) {
+                if let Some(content) = self.files.remove(file).filter(|_| !durable) {
                     self.deleted.insert(file.clone(), content);
                 }
             }
@@ -301,9 +310,12 @@ mod tests {
         let images: Vec<Image> = (0..64).map(|_| durable.cut(Cut::Torn, &mut rng)).collect();
         assert!(images.iter().all(|image| image["a"].chunks(SECTOR_BYTES).all(|s| s.iter().all(|b| *b == s[0]))));
         assert!(images.iter().any(|image| image["a"].contains(&1) && image["a"].contains(&2)));
-        durable.follow(&Operation::Delete { file: "a".into() });
+        let mut for_good = durable.clone();
+        durable.follow(&Operation::Delete { file: "a".into(), durable: false });
         assert_eq!(durable.cut(Cut::Dropped, &mut rng)["a"], [1; 2_000]);
         assert!((0..64).any(|_| durable.cut(Cut::Subset, &mut rng).is_empty()));
+        for_good.follow(&Operation::Delete { file: "a".into(), durable: true });
+        assert!(for_good.cut(Cut::Dropped, &mut rng).is_empty());
     }
 
     #[test]

@@ -399,14 +399,14 @@ unsafe extern "C" fn shm_unmap(file: *mut ffi::sqlite3_file, _: c_int) -> c_int 
     ffi::SQLITE_OK
 }
 
-unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, _: c_int) -> c_int {
+unsafe extern "C" fn delete(_: *mut ffi::sqlite3_vfs, name: *const c_char, sync: c_int) -> c_int {
     // SAFETY: SQLite gives a string.
     let Some((mount, file)) = (unsafe { place(name) }) else { return ffi::SQLITE_IOERR_DELETE };
     let mut disk = lock(&mount.disk);
     if !disk.files().contains_key(&file) {
         return ffi::SQLITE_IOERR_DELETE_NOENT;
     }
-    if disk.ask(Operation::Delete { file }).is_err() {
+    if disk.ask(Operation::Delete { file, durable: sync != 0 }).is_err() {
         return ffi::SQLITE_IOERR_DELETE;
     }
     // SAFETY: as above.

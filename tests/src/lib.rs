@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "test code stops at what cannot be")]
 
 pub mod attacker;
+pub mod camp;
 pub mod crash;
 pub mod history;
 pub mod host;

@@ -1,7 +1,7 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::daybook::{Elsewhere, PeerSeen, Status as BookStatus};
+use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Status as BookStatus, WhyNoKey};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
@@ -30,6 +30,7 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "patients": status.patients,
         "open_findings": status.open_findings,
         "newer_control": status.newer_control,
+        "no_key": json::list(&status.no_key, lack_json),
         "bytes_on_disk": status.bytes_on_disk,
         "only_here": held.only_here(),
         "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
@@ -41,6 +42,41 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
 
 fn peer_json(peer: &PeerSeen, offset: i16) -> Value {
     json!({"with": json::author(&peer.who), "at": holdings::at(peer.at_ms, offset), "behind": peer.behind})
+}
+
+fn lack_json(lack: &KeyLack) -> Value {
+    json!({
+        "compartment": lack.compartment,
+        "entries": lack.entries,
+        "why": why(lack.why),
+        "begun_by": lack.begun_by.as_ref().map(json::author),
+    })
+}
+
+const fn why(why: WhyNoKey) -> &'static str {
+    match why {
+        WhyNoKey::ForOthers => "for-others",
+        WhyNoKey::NotHere => "not-here",
+        WhyNoKey::Wrong => "wrong",
+        WhyNoKey::NoEpoch => "no-epoch",
+    }
+}
+
+/// What cannot be read for want of a key, and what helps.
+fn lacks_text(status: &BookStatus) -> String {
+    let mut text = String::new();
+    for lack in &status.no_key {
+        let begun = lack.begun_by.as_ref().map(|author| safe(&fact::author(author))).unwrap_or_default();
+        let from = if begun.is_empty() { String::new() } else { format!(" (begun by {begun})") };
+        let why = match lack.why {
+            WhyNoKey::ForOthers => "are for other roles, or older than your admission".to_owned(),
+            WhyNoKey::NotHere => format!("need a key{from} that is not here: sync with a device that can read them"),
+            WhyNoKey::Wrong => format!("need a key{from}; a wrong one came: sync with another device"),
+            WhyNoKey::NoEpoch => "need a key of which nothing is known here yet: sync with more devices".to_owned(),
+        };
+        text.push_str(&format!("           {} {} entries {why}\n", lack.entries, lack.compartment));
+    }
+    text
 }
 
 /// With whom this book was in sync.
@@ -77,6 +113,7 @@ fn text(status: &BookStatus) -> String {
             text.push_str(&format!("           {count} {what}\n"));
         }
     }
+    text.push_str(&lacks_text(status));
     text.push_str(&format!("on disk:   {} KiB\n", status.bytes_on_disk.div_ceil(1024)));
     text
 }

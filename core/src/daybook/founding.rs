@@ -5,16 +5,17 @@
 //! ```
 
 use super::error::Error;
+use super::keys::begin_epoch;
 use super::state::{FIELD_COMPARTMENT_NAME, FIELD_ORGANISATION, FIELD_PERSON, State, value};
 use super::types::NewIncident;
 use super::writing::{Writer, seal_text};
 use super::{Daybook, view_tables};
 use crate::clock::{Hlc, Host, random};
-use crate::crypto::{DatabaseKey, DeviceSecret, EpochSecret, KeyFile, KeyFileParams, RecoverySeed, Secret};
+use crate::crypto::{DatabaseKey, DeviceSecret, KeyFile, KeyFileParams, RecoverySeed, Secret};
 use crate::id::{CompartmentId, Incarnation};
 use crate::limits::TEXT_BYTES_MAX;
-use crate::roster::{CompartmentKind, Control, Epoch, Founding, Grant, Role, Root, SignedFounding};
-use crate::store::{Secrets, Store, StoreError, StoredSecret};
+use crate::roster::{CompartmentKind, Control, Founding, Grant, Role, Root, SignedFounding};
+use crate::store::{Secrets, Store, StoreError};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -284,18 +285,6 @@ fn make_compartment(writer: &mut Writer<'_>, kind: CompartmentKind) -> Result<Co
         Ok(Control::Compartment { kind, name })
     })?;
     Ok(CompartmentId::new(*id.as_bytes()))
-}
-
-/// Begins the first epoch of a compartment and keeps its secret.
-fn begin_epoch(writer: &mut Writer<'_>, compartment: CompartmentId) -> Result<(), Error> {
-    let secret = EpochSecret::random(writer.host);
-    let reading = secret.reading_key();
-    let key = reading.key_id();
-    Store::put_secret(writer.tx, key, compartment, &StoredSecret::History(secret))?;
-    writer.state.ring.keys.insert(key, reading);
-    let epoch = Epoch { compartment, key, replaces: Vec::new(), history: Vec::new(), honours: Vec::new() };
-    writer.control(|_, _| Ok(Control::Epoch(epoch)))?;
-    Ok(())
 }
 
 /// A root needs no grant; it gives itself one without budget, which tells the directory who holds it.

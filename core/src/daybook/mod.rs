@@ -14,6 +14,7 @@ mod founding;
 mod holdings;
 mod imports;
 mod judging;
+mod keys;
 mod patients;
 mod peers;
 mod receipts;
@@ -31,6 +32,7 @@ pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, Enrolm
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
 pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};
+pub use keys::{KeyLack, WhyNoKey};
 pub use peers::{Elsewhere, PeerSeen};
 pub use receipts::Doubt;
 pub use salvage::{LostPlaces, SalvageReport};

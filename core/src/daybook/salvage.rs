@@ -1,9 +1,9 @@
 //! Salvage: makes a new book of what is reachable of a damaged one, and says what is gone and who has it.
 
 use super::Daybook;
-use super::enrolment::{lacking, open_keys};
 use super::error::Error;
 use super::founding::{DATABASE, new_folder, read_keys, remove_book};
+use super::keys::{lacking, open_keys};
 use super::peers::{forget_noted, noted_heads};
 use super::receipts;
 use super::state::{State, value};
@@ -139,7 +139,7 @@ impl Daybook {
         // Parcels that were kept may hold secrets that are lost.
         book.write(|writer| open_keys(writer.tx, writer.state))?;
         book.rebuild(&mut |_, _| {})?;
-        let compartment_keys_lost = lacking(&book.state, usize::MAX).len();
+        let compartment_keys_lost = lacking(book.store.read()?, &book.state, usize::MAX)?.len();
         let lost = book.lost(&rescue.gaps)?;
         // What was agreed with others, and beginnings that stood at an end which moved back, hold no more.
         book.write(|writer| {

@@ -14,7 +14,7 @@ use crate::roster::{
 };
 use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry};
 use rusqlite::Connection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of local values in the file.
 pub(super) mod value {
@@ -51,6 +51,10 @@ pub(super) struct State {
     pub chains: Chains,
     pub ring: Keyring,
     pub logs: Logs,
+    /// The keys that this device seals with, by compartment, as far as that was asked since the roster changed.
+    pub sealing: BTreeMap<CompartmentId, KeyId>,
+    /// Revokes, bars and approvals that are here with their chain: what is said before them there is here too.
+    pub stops_here: BTreeSet<EntryId>,
     /// What was taken in and waits to be posted.
     pub backlog: Backlog,
     /// Person and organisation by device, as far as the directory opens here.
@@ -81,6 +85,8 @@ impl State {
             control: Vec::new(),
             chains: Chains::default(),
             logs: Logs::load(connection)?,
+            sealing: BTreeMap::new(),
+            stops_here: BTreeSet::new(),
             backlog: Backlog::default(),
             people: BTreeMap::new(),
             founding,
@@ -111,6 +117,9 @@ impl State {
     pub fn refold(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.chains = chains(connection, &self.control)?;
         self.ring.roster = Roster::fold(&self.founding, &self.control, &self.chains);
+        self.sealing.clear();
+        let stops = self.control.iter().filter(|entry| entry.branch.is_some() && entry.control.stops());
+        self.stops_here = stops.map(|entry| entry.place.id).collect();
         let roster = &self.ring.roster;
         let incident = EntryId::new(*self.founding.incident().as_bytes());
         self.grant = if roster.is_root(self.device_id) {
@@ -157,11 +166,10 @@ impl State {
         self.ring.roster.of_kind(kind).next().ok_or(Error::NoCompartment)
     }
 
-    /// The key to seal with in a compartment: of the current epochs whose key is here, the smallest id.
+    /// The key to seal with in a compartment, once [`Writer::ready_to_seal`](super::writing::Writer) found it.
     pub fn sealing_key(&self, compartment: CompartmentId) -> Result<(KeyId, &ReadingKey), Error> {
-        let mut current = self.ring.roster.current_epochs(compartment);
-        let held = current.find_map(|(_, epoch)| self.ring.keys.get_key_value(&epoch.key));
-        held.map(|(id, key)| (*id, key)).ok_or(Error::NoKey)
+        let key = self.sealing.get(&compartment).and_then(|key| self.ring.keys.get_key_value(key));
+        key.map(|(id, key)| (*id, key)).ok_or(Error::NoKey)
     }
 }
 

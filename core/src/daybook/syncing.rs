@@ -279,15 +279,15 @@ impl Shelf for Daybook {
 
     fn lacks_keys(&mut self, most: usize) -> Result<Vec<KeyId>, Trouble> {
         self.refresh()?;
-        Ok(super::enrolment::lacking(&self.state, most))
+        Ok(super::keys::lacking(self.store.read()?, &self.state, most)?)
     }
 
     fn wrap_keys(&mut self, peer: &Peer, keys: &[KeyId]) -> Result<Vec<ParcelGroup>, Trouble> {
-        Ok(self.write(|writer| super::enrolment::wrap_keys(writer, peer, keys))?)
+        Ok(self.write(|writer| super::keys::wrap_keys(writer, peer, keys))?)
     }
 
     fn take_parcels(&mut self, groups: &[ParcelGroup]) -> Result<(), Trouble> {
-        self.write(|writer| super::enrolment::take_parcels(writer, groups))?;
+        self.write(|writer| super::keys::take_parcels(writer, groups))?;
         Ok(self.post_all()?)
     }
 }

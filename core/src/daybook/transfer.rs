@@ -6,9 +6,10 @@
 //! ```
 
 use super::Daybook;
-use super::enrolment::{alone, open_keys};
+use super::enrolment::alone;
 use super::error::Error;
 use super::judging::{Since, rejudge};
+use super::keys::open_keys;
 use super::state::{State, control_entry, value};
 use super::types::IngestReport;
 use crate::crypto::{Deriver, Label};

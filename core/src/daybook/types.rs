@@ -245,6 +245,8 @@ pub struct Status {
     pub open_findings: u64,
     /// Control entries from a newer version.
     pub newer_control: u64,
+    /// What cannot be read for want of a key, and why.
+    pub no_key: Vec<super::KeyLack>,
     /// Bytes of the book on disk.
     pub bytes_on_disk: u64,
 }

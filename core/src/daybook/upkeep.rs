@@ -54,6 +54,7 @@ impl Daybook {
             patients: count("SELECT count(*) FROM patient")?,
             open_findings: count("SELECT count(*) FROM finding")? - resolved + forked,
             newer_control: self.state.ring.roster.newer() as u64,
+            no_key: super::keys::lacks(connection, &self.state)?,
             bytes_on_disk: self.bytes_on_disk(),
         })
     }

@@ -87,10 +87,7 @@ impl Writer<'_> {
         lane: Lane,
         bodies: &[Vec<u8>],
     ) -> Result<Vec<WrittenEntry>, Error> {
-        let rights = self.state.ring.roster.rights_of(&self.state.grant, self.state.device_id, compartment);
-        if !rights.is_ok_and(crate::roster::Rights::writes) {
-            return Err(Error::NoRight);
-        }
+        self.ready_to_seal(compartment)?;
         let name = self.name(compartment, lane);
         let mut tip = self.tip(&name)?;
         let mut written = Vec::new();
@@ -140,6 +137,15 @@ impl Writer<'_> {
 
     /// Writes one control entry. `control` is given the place where it will stand, to seal text for it.
     pub fn control(&mut self, control: impl FnOnce(&State, Place) -> Result<Control, Error>) -> Result<EntryId, Error> {
+        self.ready_for_texts()?;
+        self.control_entry(control)
+    }
+
+    /// As [`Writer::control`], of an entry without text.
+    pub fn control_entry(
+        &mut self,
+        control: impl FnOnce(&State, Place) -> Result<Control, Error>,
+    ) -> Result<EntryId, Error> {
         if self.state.begin {
             self.begin_incarnation_if_needed()?;
         }
@@ -180,7 +186,7 @@ impl Writer<'_> {
         self.state.begin = false;
         Store::set_value(self.tx, value::INCARNATION, self.state.incarnation.as_bytes())?;
         Store::drop_value(self.tx, value::BEGIN)?;
-        self.control(|_, _| Ok(Control::Incarnation { previous }))?;
+        self.control_entry(|_, _| Ok(Control::Incarnation { previous }))?;
         Ok(())
     }
 

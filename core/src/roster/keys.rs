@@ -114,7 +114,7 @@ impl Roster {
         let mut readers: BTreeMap<DeviceId, Reader> = roots.collect();
         for (id, held) in self.held.iter().filter(|(_, held)| held.in_force()) {
             let Some(grant) = &held.grant else { continue };
-            if self.has_keys(id, held.device, compartment) && self.bar_in(held.device, compartment).is_none() {
+            if self.gives_keys(id, held.device, compartment) && self.bar_in(held.device, compartment).is_none() {
                 let new = Reader { device: grant.device, history: false };
                 readers.entry(held.device).or_insert(new).history |= grant.history;
             }
@@ -122,8 +122,25 @@ impl Roster {
         readers.into_values().collect()
     }
 
+    /// A device as one that may have a compartment's keys now; none if it may not.
+    #[must_use]
+    pub fn reader(&self, device: DeviceId, compartment: CompartmentId) -> Option<Reader> {
+        if self.roots.is(device) {
+            let recovery = self.recovery.filter(|public| public.device_id() == device);
+            let public =
+                recovery.or_else(|| self.roots().find(|(root, ..)| **root == device).map(|(_, public, _)| *public));
+            return public.map(|device| Reader { device, history: true });
+        }
+        let grants = self.grants_of(device).filter(|(id, _)| self.gives_keys(id, device, compartment));
+        let mut grants = grants.filter_map(|(_, held)| held.grant.as_ref()).peekable();
+        let public = grants.peek()?.device;
+        let history = grants.any(|grant| grant.history);
+        self.bar_in(device, compartment).is_none().then_some(Reader { device: public, history })
+    }
+
     /// Whether a grant gives or gave the keys of a compartment: who reads there, and who writes there.
-    fn has_keys(&self, grant: &EntryId, device: DeviceId, compartment: CompartmentId) -> bool {
+    #[must_use]
+    pub fn gives_keys(&self, grant: &EntryId, device: DeviceId, compartment: CompartmentId) -> bool {
         let rights = self.rights_ever(grant, device, compartment);
         rights.is_ok_and(|rights| rights.covers(Rights::READ) || rights.writes())
     }
@@ -154,20 +171,20 @@ impl Roster {
     /// this is empty.
     #[must_use]
     pub fn unhonoured(&self, epoch: &Epoch) -> BTreeSet<EntryId> {
-        let holders = self.holders(epoch.compartment);
         let known = self.reach_of(&epoch.honours);
-        let open = self
-            .stops
-            .iter()
-            .filter(|stop| !known.covers(&stop.log, stop.branch, stop.seq) && !stop.devices.is_disjoint(&holders));
-        open.map(|stop| stop.id).collect()
+        let mut open = self.stops.iter().filter(|stop| !known.covers(&stop.log, stop.branch, stop.seq)).peekable();
+        if open.peek().is_none() {
+            return BTreeSet::new();
+        }
+        let holders = self.holders(epoch.compartment);
+        open.filter(|stop| !stop.devices.is_disjoint(&holders)).map(|stop| stop.id).collect()
     }
 
     /// Devices that hold or held, or could hold, the keys of a compartment by some grant that is here.
     fn holders(&self, compartment: CompartmentId) -> BTreeSet<DeviceId> {
         let gave = |device: &&DeviceId| {
             let mut grants = self.tree.of_device(device).iter();
-            grants.any(|grant| self.has_keys(grant, **device, compartment))
+            grants.any(|grant| self.gives_keys(grant, **device, compartment))
         };
         let roots = self.roots.ever().map(|(device, _)| *device);
         self.tree.devices().filter(gave).copied().chain(roots).collect()

@@ -278,6 +278,13 @@ impl Roster {
         self.epochs.iter().filter(move |(id, epoch)| epoch.compartment == compartment && !self.replaced.contains(*id))
     }
 
+    /// Whether an epoch replaces another: it names it, and both are of one compartment.
+    #[must_use]
+    pub fn replaces(&self, epoch: &EntryId, other: &EntryId) -> bool {
+        let (Some(one), Some(two)) = (self.epochs.get(epoch), self.epochs.get(other)) else { return false };
+        one.compartment == two.compartment && one.replaces.contains(other)
+    }
+
     /// The compartment that a key belongs to.
     #[must_use]
     pub fn compartment_of_key(&self, key: &KeyId) -> Option<CompartmentId> {

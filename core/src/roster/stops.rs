@@ -198,16 +198,24 @@ impl Revoke {
 
 /// The position of a revoke or bar that somebody names; other entries are named in vain.
 pub(super) fn named<'a>(set: &ControlSet<'a>, id: &EntryId) -> Option<&'a ControlEntry> {
-    set.get(id).filter(|entry| match &entry.control {
-        Control::Revoke(_) | Control::Bar { .. } | Control::Approve(_) => true,
-        Control::Incarnation { .. }
-        | Control::Grant(_)
-        | Control::Epoch(_)
-        | Control::Compartment { .. }
-        | Control::Endorse(_)
-        | Control::Erase { .. }
-        | Control::Newer => false,
-    })
+    set.get(id).filter(|entry| entry.control.stops())
+}
+
+impl Control {
+    /// Whether it is of a kind that grants and epochs name: revokes, bars, approvals.
+    #[must_use]
+    pub const fn stops(&self) -> bool {
+        match self {
+            Self::Revoke(_) | Self::Bar { .. } | Self::Approve(_) => true,
+            Self::Incarnation { .. }
+            | Self::Grant(_)
+            | Self::Epoch(_)
+            | Self::Compartment { .. }
+            | Self::Endorse(_)
+            | Self::Erase { .. }
+            | Self::Newer => false,
+        }
+    }
 }
 
 /// Up to where somebody knew the logs who names these revokes and bars.

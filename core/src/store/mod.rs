@@ -31,5 +31,6 @@ pub use file::{Store, StoreError};
 pub use frontier::{LogTips, PieceRun};
 pub use keys::{EntryKey, OpKey, RowKey};
 pub use local::{Secrets, StoredSecret};
+pub use parcels::KeptParcel;
 pub use rescue::{Found, Gap, Rescue};
 pub use schema::SCHEMA_VERSION;

@@ -4,7 +4,7 @@ use super::{Store, StoreError};
 use crate::crypto::{AgreementPublic, Parcel, ParcelGroup};
 use crate::id::{DeviceId, KeyId};
 use crate::limits::PARCELS_KEPT_PER_KEY_AND_RECIPIENT;
-use rusqlite::Connection;
+use rusqlite::{Connection, Rows};
 
 impl Store {
     /// Keeps the parcels of a group, at most four per key and recipient. Gives how many are new.
@@ -31,24 +31,72 @@ impl Store {
         Ok(new)
     }
 
-    /// The parcels for a device whose keys are not held here, with their keys and ephemeral keys.
+    /// The parcels for a device whose keys are not held here, or not with their history, oldest first.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read; rows that do not fit are left out.
-    pub fn parcels_for(
+    pub fn parcels_for(connection: &Connection, recipient: &DeviceId) -> Result<Vec<KeptParcel>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT id, key, ephemeral, sealed FROM parcel
+             WHERE recipient = ?1 AND key NOT IN (SELECT key FROM secret WHERE history) ORDER BY id",
+        )?;
+        KeptParcel::all(*recipient, statement.query([recipient.as_bytes()])?)
+    }
+
+    /// The parcels of one key for a device, oldest first.
+    ///
+    /// # Errors
+    /// As [`Store::parcels_for`].
+    pub fn parcels_of(
         connection: &Connection,
         recipient: &DeviceId,
-    ) -> Result<Vec<(KeyId, Parcel, AgreementPublic)>, StoreError> {
+        key: &KeyId,
+    ) -> Result<Vec<KeptParcel>, StoreError> {
         let mut statement = connection.prepare_cached(
-            "SELECT key, ephemeral, sealed FROM parcel
-             WHERE recipient = ?1 AND key NOT IN (SELECT key FROM secret) ORDER BY id",
+            "SELECT id, key, ephemeral, sealed FROM parcel WHERE recipient = ?1 AND key = ?2 ORDER BY id",
         )?;
-        let mut rows = statement.query([recipient.as_bytes()])?;
+        KeptParcel::all(*recipient, statement.query((recipient.as_bytes(), key.as_bytes()))?)
+    }
+
+    /// How many parcels are kept.
+    ///
+    /// # Errors
+    /// As [`Store::parcels_for`].
+    pub fn parcels(connection: &Connection) -> Result<u64, StoreError> {
+        let count: i64 = connection.query_row("SELECT count(*) FROM parcel", [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Throws a parcel away, as one that was opened.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn drop_parcel(tx: &Connection, row: i64) -> Result<(), StoreError> {
+        tx.prepare_cached("DELETE FROM parcel WHERE id = ?1")?.execute([row])?;
+        Ok(())
+    }
+}
+
+/// A parcel that is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptParcel {
+    /// Its number in this book.
+    pub row: i64,
+    /// The epoch's key.
+    pub key: KeyId,
+    /// The maker's key of its moment.
+    pub ephemeral: AgreementPublic,
+    /// The wrapped secret and whom it is for.
+    pub parcel: Parcel,
+}
+
+impl KeptParcel {
+    fn all(recipient: DeviceId, mut rows: Rows<'_>) -> Result<Vec<Self>, StoreError> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let parcel = Parcel { recipient: *recipient, sealed: row.get(2)? };
-            if let Ok(ephemeral) = AgreementPublic::parse(&row.get(1)?) {
-                found.push((KeyId::new(row.get(0)?), parcel, ephemeral));
+            let parcel = Parcel { recipient, sealed: row.get(3)? };
+            if let Ok(ephemeral) = AgreementPublic::parse(&row.get(2)?) {
+                found.push(Self { row: row.get(0)?, key: KeyId::new(row.get(1)?), ephemeral, parcel });
             }
         }
         Ok(found)

@@ -14,13 +14,11 @@ const KEYS_ASKED_MAX: usize = 4_096;
 impl Session {
     /// Asks for keys that are not held here, each once.
     pub(super) fn ask_keys(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let lacking = book.lacks_keys(KEYS_PER_FRAME_MAX)?;
-        let new: Vec<KeyId> = lacking.into_iter().filter(|key| !self.keys_asked.contains(key)).collect();
-        if new.is_empty() || self.keys_asked.len() + new.len() > KEYS_ASKED_MAX {
-            return Ok(());
-        }
+        let lacking = book.lacks_keys(KEYS_ASKED_MAX)?.into_iter();
+        let left = KEYS_ASKED_MAX.saturating_sub(self.keys_asked.len());
+        let new: Vec<KeyId> = lacking.filter(|key| !self.keys_asked.contains(key)).take(left).collect();
         self.keys_asked.extend(&new);
-        self.say(&Frame::Keys(new))
+        new.chunks(KEYS_PER_FRAME_MAX).try_for_each(|keys| self.say(&Frame::Keys(keys.to_vec())))
     }
 
     /// Wraps what the other side asked for and may have; what is not here is passed over.
@@ -33,13 +31,12 @@ impl Session {
         if groups.is_empty() { Ok(()) } else { self.say(&Frame::Parcels(groups)) }
     }
 
-    /// Takes parcels of keys that were asked for, and no others.
+    /// Takes parcels of keys that were asked for, and no others. Nothing is said or asked after them: whether they
+    /// were right is not for the other side to know.
     pub(super) fn parcels_came(&mut self, groups: &[ParcelGroup], book: &mut dyn Shelf) -> Result<(), Reason> {
         if groups.iter().any(|group| !self.keys_asked.contains(&group.key_id)) {
             return Err(SessionRule::Turn.into());
         }
-        book.take_parcels(groups)?;
-        // What these open may lack more: epochs that were unreadable until now.
-        self.ask_keys(book)
+        Ok(book.take_parcels(groups)?)
     }
 }

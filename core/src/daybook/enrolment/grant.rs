@@ -2,18 +2,18 @@
 
 use super::alone;
 use super::error::EnrolmentError;
-use super::keys::{begin_next_epoch, current_secrets, entitled, keep_parcels};
 use super::reply::{EnrolmentReply, ReplyText};
 use super::request::EnrolmentRequest;
 use crate::crypto::{Secret, seal_reply};
 use crate::daybook::Daybook;
 use crate::daybook::error::Error;
+use crate::daybook::keys::{current_secrets, entitled, epoch_for_newcomer, keep_parcels};
 use crate::daybook::state::{FIELD_ORGANISATION, FIELD_PERSON, State, value};
 use crate::daybook::writing::{Writer, seal_text};
 use crate::id::{CONTROL, CompartmentId, EntryId};
 use crate::limits::{GRANT_DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::roster::{CompartmentKind, Control, Grant, PlaceOf, Rights, Role};
-use crate::store::Store;
+use crate::store::{Store, StoredSecret};
 use std::collections::BTreeSet;
 
 /// Most grants and compartments that an administrator is given to make in turn.
@@ -57,9 +57,12 @@ impl Daybook {
             let mut grant = grant_of(writer.state, request, terms);
             let compartments = entitled(&writer.state.ring.roster, &grant);
             writer.begin_incarnation_if_needed()?;
-            if !terms.history {
-                for compartment in &compartments {
-                    begin_next_epoch(writer, *compartment)?;
+            let mut secrets = Vec::new();
+            for compartment in compartments.iter().filter(|_| !terms.history) {
+                if let Some(key) = epoch_for_newcomer(writer, *compartment)?
+                    && let Some(reading) = writer.state.ring.keys.get(&key)
+                {
+                    secrets.push((key, *compartment, StoredSecret::Reading(reading.secret().clone())));
                 }
             }
             let organisation = terms
@@ -76,7 +79,9 @@ impl Daybook {
             if !writer.state.ring.roster.grants().contains_key(&id) {
                 return Err(Error::Bug("an own grant does not hold"));
             }
-            let secrets = current_secrets(writer, &compartments, terms.history)?;
+            if terms.history {
+                secrets = current_secrets(writer, &compartments)?;
+            }
             keep_parcels(writer, &secrets, &[*request.device()])?;
             let text = ReplyText {
                 path: alone::path(writer.tx, writer.state, &id)?,

@@ -18,7 +18,6 @@ pub(super) mod alone;
 mod code;
 mod error;
 mod grant;
-mod keys;
 mod reply;
 mod request;
 
@@ -26,6 +25,5 @@ pub use accept::Offer;
 pub use code::{Characters, CodeKind};
 pub use error::EnrolmentError;
 pub use grant::Terms;
-pub(super) use keys::{lacking, open_keys, take_parcels, wrap_keys};
 pub use reply::EnrolmentReply;
 pub use request::EnrolmentRequest;

@@ -316,7 +316,9 @@ fn a_peer_brings_back_what_is_lost_and_gets_what_stood_behind_it() {
         assert!(lost.author.here && lost.held_by.len() == 1, "{lost:?}");
         assert_eq!(lost.held_by[0].device, desk.world.authors[2].device.public().device_id());
         gaps += usize::from(report.behind_gaps > 0);
-        // What stands behind the gap is not said to be held: no peer may rely on it.
+        // What stands behind the gap is not said to be held: no peer may rely on it. It counts as what can be lost.
+        assert!(saved.safe_to_lose().unwrap().lacking().count() > 0);
+        assert!(saved.holdings().unwrap().only_here() >= 30, "what the peer does not have yet");
         assert_eq!(saved.log(None, 100_000).unwrap().len() as u64, report.entries);
         sync(&mut saved, &mut peer);
         assert_eq!((entries(&mut saved), saved.digest().unwrap()), (all.clone(), digest.clone()), "page {}", page + 1);

@@ -172,7 +172,9 @@ impl Daybook {
             author: self.state.author(log.name.device),
             compartment: kind.map_or("unknown", crate::roster::CompartmentKind::word),
             lane: log.name.lane,
-            entries: branches.iter().map(|branch| branch.tip_seq - branch.fork_seq).sum(),
+            // Up to the last one behind a gap: who holds fewer does not hold all that can be lost here.
+            entries: branches.iter().map(|branch| branch.tip_seq - branch.fork_seq).sum::<u64>()
+                + Store::places_beyond(connection, log.number)?,
             elsewhere: count(&together),
             by,
         })

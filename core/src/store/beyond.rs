@@ -81,6 +81,17 @@ impl Store {
         Ok(places)
     }
 
+    /// Places of a log from the ends of its branches to the last entry beyond each, those that are lost counted too.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn places_beyond(connection: &Connection, log: i64) -> Result<u64, StoreError> {
+        if !Self::beyond_logs(connection)?.contains(&log) {
+            return Ok(0);
+        }
+        Ok(Self::beyond_of(connection, log)?.into_iter().map(|(_, (first, last))| last + 1 - first).sum())
+    }
+
     /// The last place at or past `from` of a branch row where an entry lies.
     fn last_from(connection: &Connection, (log, branch): (i64, u8), from: u64) -> Result<Option<u64>, StoreError> {
         let mut statement = connection.prepare_cached(

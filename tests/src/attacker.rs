@@ -145,6 +145,14 @@ impl Attacker {
     }
 }
 
+impl Attacker {
+    /// Takes all that the session sends, unread; true if it ended.
+    pub fn hear_until_closed(&mut self, session: &mut Session, book: &mut dyn Shelf) -> bool {
+        while !session.transmit(usize::MAX, self.now_ms, book).is_empty() {}
+        ended(session).is_some()
+    }
+}
+
 /// Why a session ended, with everything that it told before.
 pub fn ended(session: &mut Session) -> Option<Reason> {
     std::iter::from_fn(|| session.poll_event())

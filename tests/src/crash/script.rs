@@ -74,7 +74,7 @@ impl Script {
     /// Never for this incident.
     #[must_use]
     pub fn new() -> Self {
-        let mut world = World::new(7, 2, Role::Clinician);
+        let mut world = Self::world();
         let mut theirs = Vec::new();
         for step in 0..STEPS / 10 {
             for number in 0..BROUGHT {
@@ -104,6 +104,12 @@ impl Script {
             control: world.control_runs(),
             theirs,
         }
+    }
+
+    /// The incident of the script, before anybody but its root wrote.
+    #[must_use]
+    pub fn world() -> World {
+        World::new(7, 2, Role::Clinician)
     }
 
     /// The key of the book.

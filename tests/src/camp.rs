@@ -93,10 +93,15 @@ impl Camp {
 
     /// Lets the root admit a new member, who gets everything at the first meeting.
     pub fn admit(&mut self, role: Role, history: bool) -> usize {
+        self.admit_until(role, history, None)
+    }
+
+    /// As [`Camp::admit`], until the end of a shift.
+    pub fn admit_until(&mut self, role: Role, history: bool, until_ms: Option<i64>) -> usize {
         let device = DeviceSecret::random(self.host().as_mut());
         let request =
             EnrolmentRequest::new(device.public(), &format!("member {}", self.members.len())).expect("a name");
-        let terms = Terms { role, organisation: None, history, until_ms: None, addresses: Vec::new() };
+        let terms = Terms { role, organisation: None, history, until_ms, addresses: Vec::new() };
         self.members[0].book.grant(&request, &terms).expect("a grant");
         let id = device.public().device_id();
         let roster = self.members[0].book.roster().expect("a roster");
@@ -167,6 +172,29 @@ impl Camp {
         let mut link = Link::new(caller, called);
         link.settle([&mut one.book, &mut two.book]);
         link.in_sync(0) && link.in_sync(1)
+    }
+
+    /// As [`Camp::meet`], and both part in order, with receipts. The rule by which the first was sent away, if so.
+    pub fn meet_and_part(&mut self, one: usize, two: usize) -> Option<String> {
+        let (one, two) = self.two(one, two);
+        let caller = one.book.session(Side::Caller, Limits::default(), 0).expect("a session");
+        let called = two.book.session(Side::Called, Limits::default(), 0).expect("a session");
+        let mut link = Link::new(caller, called);
+        link.settle([&mut one.book, &mut two.book]);
+        let refused = link.reason(0).map(|reason| reason.code().to_owned());
+        link.ends[0].close(link.now_ms, &mut one.book);
+        link.settle([&mut one.book, &mut two.book]);
+        refused
+    }
+
+    /// Lets two members meet without parting: the rule by which the first was sent away, if so.
+    pub fn first_refusal(&mut self, one: usize, two: usize) -> Option<String> {
+        let (one, two) = self.two(one, two);
+        let caller = one.book.session(Side::Caller, Limits::default(), 0).expect("a session");
+        let called = two.book.session(Side::Called, Limits::default(), 0).expect("a session");
+        let mut link = Link::new(caller, called);
+        link.settle([&mut one.book, &mut two.book]);
+        link.reason(0).map(|reason| reason.code().to_owned())
     }
 
     /// Hands the logs of one member over to another as a file, without any keys.

@@ -34,6 +34,8 @@ pub struct MemoryShelf {
     logs: Vec<KeptLog>,
     /// Grants that do not hold.
     pub fallen: BTreeSet<EntryId>,
+    /// Grants whose shift is over.
+    pub off_duty: BTreeSet<EntryId>,
     /// Grants that are known; the others speak by their path. All, if none is named.
     pub known: BTreeSet<EntryId>,
     /// Beginnings of runs that are kept.
@@ -58,6 +60,7 @@ impl MemoryShelf {
             incident,
             logs: Vec::new(),
             fallen: BTreeSet::new(),
+            off_duty: BTreeSet::new(),
             known: BTreeSet::new(),
             begun: Vec::new(),
             met: BTreeMap::new(),
@@ -200,6 +203,7 @@ impl Shelf for MemoryShelf {
         let Some((id, _)) = path.grants().last() else { return Ok(Standing::Member) };
         Ok(match () {
             () if self.fallen.contains(id) => Standing::Fallen,
+            () if self.off_duty.contains(id) => Standing::OffDuty,
             () if self.known.is_empty() || self.known.contains(id) => Standing::Member,
             () => Standing::ByPath,
         })

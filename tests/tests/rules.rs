@@ -1616,6 +1616,15 @@ fn s013_the_other_side_declines_or_wants_too_much() {
     ends_with(&mut session, SessionRule::TooMuch, "S-013");
 }
 
+#[test]
+fn s014_the_shift_of_the_other_side_is_over() {
+    let (world, mut book, mut session) = called();
+    book.off_duty.insert(world.authors[0].grant);
+    let (device, path) = (&world.authors[0].device, world.path(Some(0)));
+    Attacker::introduced(&world, device, &path, &mut session, &mut book);
+    ends_with(&mut session, SessionRule::OffDuty, "S-014");
+}
+
 // The table.
 
 fn root() -> &'static Path {

@@ -1,7 +1,7 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Status as BookStatus, WhyNoKey};
+use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Shift, Status as BookStatus, WhyNoKey};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
@@ -31,13 +31,16 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "open_findings": status.open_findings,
         "newer_control": status.newer_control,
         "no_key": json::list(&status.no_key, lack_json),
+        "shift": shift_word(status.shift),
+        "shift_end": shift_end(status.shift).map(|end| holdings::at(end, context.offset())),
         "bytes_on_disk": status.bytes_on_disk,
         "only_here": held.only_here(),
         "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
         "holders": json::list(&held.holders, |holder| holdings::holder(holder, context.offset())),
         "held": json::list(&held.logs, holdings::log),
     });
-    Ok(Reply::new(object, text(&status) + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
+    let shift = shift_text(status.shift, context.offset());
+    Ok(Reply::new(object, text(&status) + &shift + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
 }
 
 fn peer_json(peer: &PeerSeen, offset: i16) -> Value {
@@ -59,6 +62,37 @@ const fn why(why: WhyNoKey) -> &'static str {
         WhyNoKey::NotHere => "not-here",
         WhyNoKey::Wrong => "wrong",
         WhyNoKey::NoEpoch => "no-epoch",
+    }
+}
+
+const fn shift_word(shift: Shift) -> &'static str {
+    match shift {
+        Shift::Open => "open",
+        Shift::Until(_) => "until",
+        Shift::Over(_) => "over",
+    }
+}
+
+const fn shift_end(shift: Shift) -> Option<i64> {
+    match shift {
+        Shift::Open => None,
+        Shift::Until(end) | Shift::Over(end) => Some(end),
+    }
+}
+
+/// When the shift of this device ends or ended, and what that means.
+fn shift_text(shift: Shift, offset: i16) -> String {
+    match shift {
+        Shift::Open => String::new(),
+        Shift::Until(end) => format!(
+            "shift:     ends on {}; then this computer throws its keys away. Sync before, or ask for more time\n",
+            holdings::minute(end, offset)
+        ),
+        Shift::Over(end) => format!(
+            "shift:     ended on {}: the keys were thrown away, what you wrote is still here.\n           \
+             Ask an administrator for `daybook enrol extend`, then sync\n",
+            holdings::minute(end, offset)
+        ),
     }
 }
 

@@ -146,6 +146,10 @@ fn failure(report: &Report, ended_well: bool) -> Failure {
             Failure::new(code.clone(), Kind::Denied, "the other side says that this device was ended or barred")
                 .then("ask an administrator of the incident")
         }
+        Reason::EndedByPeer(code) if code == "S-014" => {
+            Failure::new(code.clone(), Kind::Denied, "the shift of this device is over; what was written is still here")
+                .then("ask an administrator for `daybook enrol extend`")
+        }
         Reason::Book(trouble) => Failure::new("book", Kind::Environment, "the own book could not be read or written")
             .because(trouble.clone())
             .then("check the disk with `daybook status`, then sync again"),

@@ -134,6 +134,9 @@ pub enum Error {
     /// This device may not.
     #[error("this device has no right to write this")]
     NoRight,
+    /// The shift of this device ended.
+    #[error("the shift of this device is over, and its keys were thrown away")]
+    ShiftOver,
     /// No key to write with.
     #[error("this device holds no key of the compartment")]
     NoKey,
@@ -204,6 +207,7 @@ impl Error {
             Self::Value { .. } => "value",
             Self::TooMuch => "too-much",
             Self::NoRight => "no-right",
+            Self::ShiftOver => "shift-over",
             Self::NoKey => "no-key",
             Self::NoCompartment => "no-compartment",
             Self::NotAnExport => "not-an-export",
@@ -243,7 +247,9 @@ impl Error {
             | Self::Founding(_)
             | Self::Document(_)
             | Self::Run(_) => ErrorKind::Refused,
-            Self::WrongPassphrase | Self::NoRight | Self::NoKey | Self::NoCompartment => ErrorKind::Denied,
+            Self::WrongPassphrase | Self::NoRight | Self::ShiftOver | Self::NoKey | Self::NoCompartment => {
+                ErrorKind::Denied
+            }
             Self::NoBook
             | Self::NotABook
             | Self::NewerBook
@@ -304,6 +310,9 @@ impl Error {
             Self::Value { .. } => "correct the value and do it again",
             Self::TooMuch => "do it in several smaller steps",
             Self::NoRight => "ask an administrator of the incident",
+            Self::ShiftOver => {
+                "ask an administrator for `daybook enrol extend`, then sync; what you wrote is still here"
+            }
             Self::NoKey | Self::NoCompartment => "meet a device of your organisation and sync, then do it again",
             Self::NotAnExport => "give a file that `daybook export log` made",
             Self::OtherIncident => "open the book of that incident with --book",

@@ -32,7 +32,7 @@ pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, Enrolm
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
 pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};
-pub use keys::{KeyLack, WhyNoKey};
+pub use keys::{Blindness, ExposedCompartment, Exposure, KeyLack, Shift, WhyNoKey};
 pub use peers::{Elsewhere, PeerSeen};
 pub use receipts::Doubt;
 pub use salvage::{LostPlaces, SalvageReport};
@@ -71,12 +71,17 @@ impl Daybook {
         if self.store.changed_elsewhere()? {
             self.state = State::load(&self.store, self.store.read()?)?;
         }
-        Ok(())
+        self.end_shift_if_due()
     }
 
     /// Runs `work` in one durable transaction, on what is there at that moment.
     fn write<T>(&mut self, work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.refresh()?;
+        self.write_as_is(work)
+    }
+
+    /// As [`Daybook::write`], without looking first at what is due.
+    fn write_as_is<T>(&mut self, work: impl FnOnce(&mut Writer<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let Self { store, state, host, .. } = self;
         let worked = Store::write_fresh(store, |tx, store, changed| {
             if changed {

@@ -74,6 +74,12 @@ fn values(connection: &Connection) -> Result<Vec<(String, Vec<u8>)>, StoreError>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// When the newest receipt came, by this device's clock; none if there is none.
+pub(super) fn newest_ms(connection: &Connection) -> Result<Option<i64>, StoreError> {
+    let values = values(connection)?.into_iter();
+    Ok(values.filter_map(|(_, value)| value.first_chunk::<8>().map(|time| i64::from_le_bytes(*time))).max())
+}
+
 /// All receipts that are kept, newest first. What does not prove itself is passed over.
 pub(super) fn all(connection: &Connection, state: &State) -> Result<Vec<Kept>, StoreError> {
     let kept = values(connection)?.into_iter().filter_map(|(_, value)| read(&value, state));

@@ -2,6 +2,7 @@
 
 use super::Daybook;
 use super::error::Error;
+use super::keys::shift;
 use super::state::value;
 use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
@@ -183,19 +184,25 @@ impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
         let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
+        let device = grant.device.device_id();
         let held = self.state.ring.roster.grants().get(id);
-        if held.is_some_and(|held| held.device == grant.device.device_id() && held.in_force()) {
-            return Ok(Standing::Member);
+        let member = held.is_some_and(|held| held.device == device && held.in_force());
+        if !member {
+            // While one of its grants is not here, nothing here tells that the last of them fell.
+            let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
+            if path.grants().iter().all(|(id, _)| here(id)) {
+                return Ok(Standing::Fallen);
+            }
+            // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
+            self.take_runs(path.runs())?;
         }
-        // While one of its grants is not here, nothing here tells that the last of them fell.
-        let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
-        let all_here = path.grants().iter().all(|(id, _)| here(id));
-        if all_here {
-            return Ok(Standing::Fallen);
+        if let Some(end) = shift::end(&self.state, device) {
+            let now_ms = self.host.now_ms();
+            if shift::is_past(self.store.read()?, end, now_ms)? {
+                return Ok(Standing::OffDuty);
+            }
         }
-        // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
-        self.take_runs(path.runs())?;
-        Ok(Standing::ByPath)
+        Ok(if member { Standing::Member } else { Standing::ByPath })
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -247,6 +247,8 @@ pub struct Status {
     pub newer_control: u64,
     /// What cannot be read for want of a key, and why.
     pub no_key: Vec<super::KeyLack>,
+    /// The shift of this device.
+    pub shift: super::Shift,
     /// Bytes of the book on disk.
     pub bytes_on_disk: u64,
 }

@@ -5,6 +5,7 @@ use super::error::Error;
 use super::judging::{Since, rejudge};
 use super::state::{State, control_entry, value};
 use super::types::{EntryCounts, LogLine, Status, VerifyReport};
+use super::writing::Writer;
 use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
 use crate::limits::SIGNED_EVERY;
@@ -55,6 +56,7 @@ impl Daybook {
             open_findings: count("SELECT count(*) FROM finding")? - resolved + forked,
             newer_control: self.state.ring.roster.newer() as u64,
             no_key: super::keys::lacks(connection, &self.state)?,
+            shift: super::keys::shift::of(connection, &self.state)?,
             bytes_on_disk: self.bytes_on_disk(),
         })
     }
@@ -188,42 +190,7 @@ impl Daybook {
     /// # Errors
     /// [`Error`] if the book cannot be written; then it is as it was before.
     pub fn rebuild(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
-        self.write(|writer| {
-            let tx = writer.tx;
-            for table in view::TABLES.iter().chain(crate::merge::TABLES) {
-                tx.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
-            }
-            tx.execute_batch("DELETE FROM verdict")?;
-            tx.execute_batch(&view_tables())?;
-            writer.state.logs = Logs::load(tx)?;
-            let total = count(tx, "SELECT count(*) FROM entry")?;
-            Store::post_all_again(tx)?;
-            for log in Store::logs(tx)?.iter().filter(|log| log.name.is_control()) {
-                for branch in Store::branches(tx, log.number)? {
-                    Store::entries(tx, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
-                        if control_entry(log, &entry).is_none() {
-                            Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
-                        }
-                        Ok::<bool, Error>(true)
-                    })?;
-                }
-            }
-            let mut done = 0;
-            let State { ring, backlog, logs, .. } = &mut *writer.state;
-            *backlog = Backlog::default();
-            let mut each = || {
-                done += 1;
-                if done % 1_024 == 0 {
-                    progress(done, total);
-                }
-            };
-            let mut intake = Intake::new(tx, ring, backlog);
-            intake.resume(logs, &mut each)?;
-            intake.take_beyond(logs, &mut each)?;
-            writer.post()?;
-            Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
-            Ok(())
-        })
+        self.write(|writer| make_anew(writer, progress))
     }
 
     /// Makes the droppable tables anew if another version of the program made them, and finishes what a crash
@@ -248,6 +215,44 @@ impl Daybook {
         self.write(|writer| rejudge(writer.tx, writer.state, Since::Asked))?;
         self.post_all()
     }
+}
+
+/// Throws away all droppable tables and makes them anew.
+pub(super) fn make_anew(writer: &mut Writer<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
+    let tx = writer.tx;
+    for table in view::TABLES.iter().chain(crate::merge::TABLES) {
+        tx.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+    }
+    tx.execute_batch("DELETE FROM verdict")?;
+    tx.execute_batch(&view_tables())?;
+    writer.state.logs = Logs::load(tx)?;
+    let total = count(tx, "SELECT count(*) FROM entry")?;
+    Store::post_all_again(tx)?;
+    for log in Store::logs(tx)?.iter().filter(|log| log.name.is_control()) {
+        for branch in Store::branches(tx, log.number)? {
+            Store::entries(tx, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
+                if control_entry(log, &entry).is_none() {
+                    Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
+                }
+                Ok::<bool, Error>(true)
+            })?;
+        }
+    }
+    let mut done = 0;
+    let State { ring, backlog, logs, .. } = &mut *writer.state;
+    *backlog = Backlog::default();
+    let mut each = || {
+        done += 1;
+        if done % 1_024 == 0 {
+            progress(done, total);
+        }
+    };
+    let mut intake = Intake::new(tx, ring, backlog);
+    intake.resume(logs, &mut each)?;
+    intake.take_beyond(logs, &mut each)?;
+    writer.post()?;
+    Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
+    Ok(())
 }
 
 fn count(connection: &Connection, query: &str) -> Result<u64, StoreError> {

@@ -1,6 +1,7 @@
 //! Writing: operations become sealed, signed entries of this device's logs, in one durable transaction.
 
 use super::error::Error;
+use super::keys::{Shift, shift};
 use super::state::{State, control_entry, value};
 use crate::clock::{Hlc, Host, random};
 use crate::crypto::{FieldPlace, Nonce, Place};
@@ -43,6 +44,7 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     /// Seals, signs, stores and posts operations of one commit; they are durable when the transaction is.
     pub fn commit(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
+        self.check_shift()?;
         self.begin_incarnation_if_needed()?;
         let commit = CommitId::new(random(self.host));
         let hlc = self.tick()?;
@@ -137,8 +139,16 @@ impl Writer<'_> {
 
     /// Writes one control entry. `control` is given the place where it will stand, to seal text for it.
     pub fn control(&mut self, control: impl FnOnce(&State, Place) -> Result<Control, Error>) -> Result<EntryId, Error> {
+        self.check_shift()?;
         self.ready_for_texts()?;
         self.control_entry(control)
+    }
+
+    fn check_shift(&self) -> Result<(), Error> {
+        match shift::of(self.tx, self.state)? {
+            Shift::Over(_) => Err(Error::ShiftOver),
+            Shift::Open | Shift::Until(_) => Ok(()),
+        }
     }
 
     /// As [`Writer::control`], of an entry without text.

@@ -180,6 +180,30 @@ impl Roster {
         open.filter(|stop| !stop.devices.is_disjoint(&holders)).map(|stop| stop.id).collect()
     }
 
+    /// Whether the author of an epoch knew what stops its keys for a device that is given them by a grant: what
+    /// ends the grant, or a bar in force there. Of a grant that does not count: anything said against the device
+    /// that `lifts` does not name. Of an ended root: all approvals that ended it.
+    #[must_use]
+    pub fn shuts_out(&self, epoch: &Epoch, device: DeviceId, grant: &EntryId, lifts: &[EntryId]) -> bool {
+        let (known, lifted) = (self.reach_of(&epoch.honours), self.reach_of(lifts));
+        let covers = |stop: &Stop| known.covers(&stop.log, stop.branch, stop.seq);
+        let named = |id: EntryId| self.stops.iter().any(|stop| stop.id == id && covers(stop));
+        let bars = self.bars_of(device).iter();
+        if bars.filter(|(_, by)| self.administers(by, epoch.compartment)).any(|(bar, _)| named(*bar)) {
+            return true;
+        }
+        let held = self.held.get(grant);
+        if *grant == self.incident || held.is_some_and(|held| held.with_root) {
+            let mut ending = self.roots.ending().iter().filter(|(_, root)| *root == device).peekable();
+            return ending.peek().is_some() && ending.all(|(id, _)| named(*id));
+        }
+        if held.is_some() {
+            return self.ended_by(grant).into_iter().any(named);
+        }
+        let against = self.stops.iter().filter(|stop| stop.devices.contains(&device));
+        against.into_iter().any(|stop| covers(stop) && !lifted.covers(&stop.log, stop.branch, stop.seq))
+    }
+
     /// Devices that hold or held, or could hold, the keys of a compartment by some grant that is here.
     fn holders(&self, compartment: CompartmentId) -> BTreeSet<DeviceId> {
         let gave = |device: &&DeviceId| {

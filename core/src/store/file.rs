@@ -253,6 +253,15 @@ impl Store {
         let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
+    /// Empties the write-ahead log, so that it holds nothing of what was thrown away.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn forget_pages(&self) -> Result<(), StoreError> {
+        self.read()?.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(self.connection.pragma_update(None, "secure_delete", "OFF")?)
+    }
+
     /// Undoes an open transaction; a handle that cannot is of no use any more.
     fn roll_back(&mut self) {
         if !self.connection.is_autocommit() && self.connection.execute_batch("ROLLBACK").is_err() {

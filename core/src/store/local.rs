@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError};
 use crate::crypto::{EpochSecret, ReadingKey, Secret};
-use crate::id::{CompartmentId, KeyId};
+use crate::id::{CompartmentId, DeviceId, KeyId};
 use rusqlite::{Connection, OptionalExtension};
 
 /// The secret of one epoch as this device holds it.
@@ -86,6 +86,18 @@ impl Store {
              ON CONFLICT (key) DO UPDATE SET history = ?3, secret = ?4 WHERE ?3 > history",
             (key.as_bytes(), compartment.as_bytes(), history, bytes),
         )?;
+        Ok(())
+    }
+
+    /// Throws away all secrets of epochs and the parcels that a device can open; what they held is overwritten in
+    /// the file. [`Store::forget_pages`] does the same with what the write-ahead log holds.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn forget_secrets(tx: &Connection, own: &DeviceId) -> Result<(), StoreError> {
+        tx.pragma_update(None, "secure_delete", "ON")?;
+        tx.execute("DELETE FROM secret", [])?;
+        tx.execute("DELETE FROM parcel WHERE recipient = ?1", [own.as_bytes()])?;
         Ok(())
     }
 

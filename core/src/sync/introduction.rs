@@ -45,6 +45,7 @@ pub fn standing(book: &mut dyn Shelf, path: &GrantPath) -> Result<bool, Reason> 
         Standing::Member => Ok(false),
         Standing::ByPath => Ok(true),
         Standing::Fallen => Err(SessionRule::Fallen.into()),
+        Standing::OffDuty => Err(SessionRule::OffDuty.into()),
     }
 }
 

@@ -47,6 +47,9 @@ pub enum SessionRule {
     /// S-013.
     #[error("S-013 the other side declines or wants too much")]
     TooMuch,
+    /// S-014.
+    #[error("S-014 the shift of the other side is over")]
+    OffDuty,
 }
 
 impl SessionRule {
@@ -67,6 +70,7 @@ impl SessionRule {
             Self::Claim => "S-011",
             Self::Rounds => "S-012",
             Self::TooMuch => "S-013",
+            Self::OffDuty => "S-014",
         }
     }
 }

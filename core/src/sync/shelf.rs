@@ -23,6 +23,8 @@ pub enum Standing {
     ByPath,
     /// The grant is here and does not hold: revoked, cut, or never within its giver's rights.
     Fallen,
+    /// The shift of the device ended.
+    OffDuty,
 }
 
 /// A log with its branches.

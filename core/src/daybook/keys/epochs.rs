@@ -78,6 +78,20 @@ fn choose(writer: &Writer<'_>, compartment: CompartmentId) -> Result<Option<KeyI
     Ok(current().find(honours).map(|(_, epoch, _)| epoch.key))
 }
 
+/// Begins an epoch of a compartment if the next writer would have to.
+///
+/// # Errors
+/// [`Error::NoRight`] if this device may not write there.
+pub(super) fn epoch_where_needed(writer: &mut Writer<'_>, compartment: CompartmentId) -> Result<Option<KeyId>, Error> {
+    if !may_write(writer.state, compartment) {
+        return Err(Error::NoRight);
+    }
+    match choose(writer, compartment)? {
+        Some(_) => Ok(None),
+        None => begin_epoch(writer, compartment).map(Some),
+    }
+}
+
 /// Whether this device reads what was written before its grant.
 fn with_history(state: &State, compartment: CompartmentId) -> bool {
     state.ring.roster.reader(state.device_id, compartment).is_some_and(|reader| reader.history)

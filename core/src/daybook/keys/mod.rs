@@ -12,15 +12,20 @@
 //! ```
 
 mod epochs;
+mod exposure;
+mod extension;
 mod given;
 mod lacks;
 mod opening;
 mod parcels;
+pub(super) mod shift;
 mod trouble;
 
 pub(super) use epochs::{begin_epoch, epoch_for_newcomer};
+pub use exposure::{Blindness, ExposedCompartment, Exposure};
 pub(super) use given::entitled;
 pub(super) use lacks::lacks;
 pub use lacks::{KeyLack, WhyNoKey};
 pub(super) use opening::{lacking, open_keys};
 pub(super) use parcels::{current_secrets, keep_parcels, take_parcels, wrap_keys};
+pub use shift::Shift;

@@ -2,6 +2,7 @@
 
 use super::given::{Given, ancestors_here, given, naming};
 use super::opening::open_keys;
+use super::shift;
 use crate::crypto::{DevicePublic, KeySpace, ParcelGroup, ParcelSecret, ReadingKey, make_parcels};
 use crate::daybook::Daybook;
 use crate::daybook::error::Error;
@@ -66,7 +67,18 @@ pub(super) fn give_out(
     compartment: CompartmentId,
     secret: &StoredSecret,
 ) -> Result<(), Error> {
-    let readers = recipients(writer.state, compartment);
+    let now_ms = writer.host.now_ms();
+    let mut readers = recipients(writer.state, compartment);
+    let mut over = Vec::new();
+    for reader in &readers {
+        // Who is off duty is given the key when a new grant says so.
+        if let Some(end) = shift::end(writer.state, reader.device.device_id())
+            && shift::is_past(writer.tx, end, now_ms)?
+        {
+            over.push(reader.device);
+        }
+    }
+    readers.retain(|reader| !over.contains(&reader.device));
     let reading = secret.reading_key();
     let (key, without) = (reading.key_id(), StoredSecret::Reading(reading.secret().clone()));
     for (history, secret) in [(true, secret.clone()), (false, without)] {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    allergy, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
+    allergy, audit, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
     immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, safe_to_lose,
     salvage, serve, status, stock, sync, verify,
 };
@@ -92,6 +92,8 @@ pub enum Command {
     Export(export::Export),
     /// What was written, newest first
     Log(log::Log),
+    /// Who read a patient's record, when and for what
+    Audit(audit::Audit),
     /// Check every signature, hash and link of the book
     Verify(verify::Verify),
     /// One hash per compartment: two devices with the same hashes show the same records

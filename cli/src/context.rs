@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use daybook_core::daybook::Daybook;
+use daybook_core::clock::{EffectiveTime, Precision};
+use daybook_core::daybook::{Attempts, Daybook};
+use serde_json::json;
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -94,6 +96,27 @@ impl Context {
         self.unlock(&passphrase)
     }
 
+    /// Tells on stderr that somebody tried passphrases in vain.
+    fn tell_attempts(&self, attempts: Attempts) {
+        if attempts.wrong == 0 {
+            return;
+        }
+        let at = |ms| EffectiveTime::stated(ms, self.offset, Precision::Second).map(|at| at.to_fhir());
+        let (first, last) = (at(attempts.first_ms).unwrap_or_default(), at(attempts.last_ms).unwrap_or_default());
+        if self.output.json {
+            let notice = json!({"notice": "wrong-attempts", "wrong": attempts.wrong, "first": first, "last": last});
+            eprintln!("{notice}");
+        } else {
+            let minute = |time: &str| time.replace('T', " ").chars().take(16).collect::<String>();
+            let (first, last) = (minute(&first), minute(&last));
+            match attempts.wrong {
+                1 => eprintln!("daybook: a wrong passphrase was tried on {last}"),
+                wrong => eprintln!("daybook: {wrong} wrong passphrases were tried since {first}, the last on {last}"),
+            }
+            eprintln!("  next:  if that was not you, ask who had this computer, and change the passphrase");
+        }
+    }
+
     /// Opens the book with a passphrase that was asked before.
     ///
     /// # Errors
@@ -102,6 +125,7 @@ impl Context {
         let mut book = Daybook::open(&self.book, passphrase, SystemHost::boxed())?;
         let status = book.status()?;
         self.mark(&status.incident, status.exercise);
+        self.tell_attempts(book.wrong_attempts());
         Ok(book)
     }
 }

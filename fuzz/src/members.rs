@@ -39,7 +39,7 @@ fn look(book: &mut Daybook) {
     assert_eq!(report.problems, Vec::<String>::new());
     for patient in book.find("", PATIENTS).expect("patients") {
         book.read_patient(patient.patient, Purpose::Treatment).expect("a chart");
-        book.history(patient.patient, None).expect("a history");
+        book.history(patient.patient, Purpose::Treatment, None).expect("a history");
     }
     book.findings(true).expect("findings");
     book.stock().expect("stock");

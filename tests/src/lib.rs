@@ -6,6 +6,7 @@
 pub mod attacker;
 pub mod camp;
 pub mod crash;
+pub mod forge;
 pub mod history;
 pub mod host;
 pub mod model;

@@ -122,7 +122,7 @@ pub fn model(entries: &[Entry]) -> Model {
                     late: false,
                     fact,
                 }),
-                Operation::Newer => {}
+                Operation::Reading(_) | Operation::Newer => {}
             }
         }
     }

@@ -65,7 +65,7 @@ fn a_shift_on_one_book() {
     let chart = book.read_patient(patient, Purpose::Treatment).unwrap();
     assert_eq!(chart.allergy_status, AllergyStatus::NotAsked);
     assert_eq!(chart.facts.len(), 4);
-    assert!(!book.history(patient, None).unwrap().is_empty());
+    assert!(!book.history(patient, Purpose::Treatment, None).unwrap().is_empty());
     drop(book);
     assert!(matches!(Daybook::open(&path, b"no", Box::new(SeededHost::new(2))), Err(Error::WrongPassphrase)));
     let mut book = Daybook::open(&path, b"pass", Box::new(SeededHost::new(2))).unwrap();

@@ -83,7 +83,7 @@ fn an_export_taken_into_an_empty_book_gives_the_same_rows() {
 
 fn export(book: &mut Daybook, folder: &Path) -> Vec<PathBuf> {
     std::fs::create_dir_all(folder).unwrap();
-    book.export_fhir(Ndjson::new(|name: &str| std::fs::File::create(folder.join(name)))).unwrap();
+    book.export_fhir(None, Ndjson::new(|name: &str| std::fs::File::create(folder.join(name)))).unwrap();
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     names
@@ -94,7 +94,7 @@ fn table(book: &mut Daybook) -> BTreeMap<String, usize> {
     use daybook_core::exchange::csv::Table;
     let mut rows = BTreeMap::new();
     for table in [Table::Patients, Table::Dispenses, Table::Observations] {
-        let text = String::from_utf8(book.export_csv(table, Vec::new()).unwrap()).unwrap();
+        let text = String::from_utf8(book.export_csv(table, None, Vec::new()).unwrap()).unwrap();
         for line in text.lines() {
             let cells: Vec<&str> = line.split(',').filter(|cell| cell.len() != 32 && cell.len() != 11).collect();
             *rows.entry(cells.join(",")).or_default() += 1;

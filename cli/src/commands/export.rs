@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use daybook_core::daybook::Purpose;
 use daybook_core::exchange::csv::Table;
 use daybook_core::exchange::fhir::export::{Bundle, Ndjson, Sink};
 use serde_json::Value;
 
+use super::audit::For;
 use crate::context::{Answer, Context};
 use crate::target::{self, Synced, Target, unwritable};
 
@@ -29,13 +31,16 @@ The export is not encrypted.
 
 Examples:
   daybook export fhir records.json
-  daybook export fhir records --format ndjson")]
+  daybook export fhir records --format ndjson --purpose public-health")]
 pub struct Fhir {
     /// File (bundle) or folder (ndjson) to make; it must not exist yet
     path: PathBuf,
     /// One Bundle, or one NDJSON file per type
     #[arg(long, value_enum, default_value_t = FhirFormat::Bundle)]
     format: FhirFormat,
+    /// What it is for
+    #[arg(long, value_enum)]
+    purpose: Option<For>,
 }
 
 /// In which form FHIR is written.
@@ -62,6 +67,9 @@ pub struct Csv {
     /// File to make; without it, standard output
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
+    /// What it is for
+    #[arg(long, value_enum)]
+    purpose: Option<For>,
 }
 
 /// Which table.
@@ -111,20 +119,22 @@ fn csv(args: &Csv, context: &mut Context) -> Answer {
         CsvTable::Dispenses => Table::Dispenses,
         CsvTable::Observations => Table::Observations,
     };
-    let bytes = target.write(|to| Ok(book.export_csv(table, Counted { to, bytes: 0 })?.bytes))?;
+    let purpose = args.purpose.map(Purpose::from);
+    let bytes = target.write(|to| Ok(book.export_csv(table, purpose, Counted { to, bytes: 0 })?.bytes))?;
     Ok(target.reply(bytes, "bytes"))
 }
 
 fn fhir(args: &Fhir, context: &mut Context) -> Answer {
     let mut book = context.open()?;
+    let purpose = args.purpose.map(Purpose::from);
     let resources = match args.format {
         FhirFormat::Bundle => target::write_new(&args.path, |to| {
             let sink = Bundle::new(to).map_err(unwritable)?;
-            Ok(book.export_fhir(Numbered { sink, resources: 0 })?.resources)
+            Ok(book.export_fhir(purpose, Numbered { sink, resources: 0 })?.resources)
         }),
         FhirFormat::Ndjson => target::write_new_folder(&args.path, |folder| {
             let sink = Ndjson::new(|name: &str| Synced::create(&folder.join(name)));
-            Ok(book.export_fhir(Numbered { sink, resources: 0 })?.resources)
+            Ok(book.export_fhir(purpose, Numbered { sink, resources: 0 })?.resources)
         }),
     }?;
     Ok(Target::File(args.path.clone()).reply(resources, "resources"))

@@ -2,6 +2,7 @@
 //! then opens the book, calls it once or twice, and gives back what to say.
 
 pub mod allergy;
+pub mod audit;
 pub mod backup;
 pub mod completions;
 pub mod condition;
@@ -61,6 +62,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Import(args) => import::run(args, context),
         Command::Export(args) => export::run(args, context),
         Command::Log(args) => log::run(&args, context),
+        Command::Audit(args) => audit::run(&args, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Digest(args) => digest::run(args, context),
         Command::Rebuild(args) => rebuild::run(args, context),

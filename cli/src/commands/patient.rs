@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use daybook_core::daybook::{Daybook, Purpose, Say, Written};
+use clap::{Args, Subcommand};
+use daybook_core::daybook::{Daybook, Say, Written};
 use daybook_core::id::PatientId;
 use daybook_core::record::{Setting, Statement};
 use serde_json::{Value, json};
 
+use super::audit::For;
 use crate::context::{Answer, Context};
 use crate::failure::{Failure, Kept};
 use crate::output::Reply;
@@ -96,27 +97,6 @@ pub struct Show {
     purpose: For,
 }
 
-/// What a record is read for.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum For {
-    /// To treat the patient.
-    Treatment,
-    /// For public health.
-    PublicHealth,
-    /// To run the site.
-    Operations,
-}
-
-impl From<For> for Purpose {
-    fn from(purpose: For) -> Self {
-        match purpose {
-            For::Treatment => Self::Treatment,
-            For::PublicHealth => Self::PublicHealth,
-            For::Operations => Self::Operations,
-        }
-    }
-}
-
 /// Change a record
 #[derive(Debug, Args)]
 #[command(after_help = r#"Fields: name, birth, sex, phone, address, identifier, tag, language. There can be
@@ -144,7 +124,7 @@ pub struct Edit {
 #[command(after_help = "\
 Examples:
   daybook patient history T-1017
-  daybook patient history T-1017 --at 7FK2Q-12
+  daybook patient history T-1017 --at 7FK2Q-12 --purpose patient-request
   daybook patient history T-1017 --document t-1017.automerge")]
 pub struct History {
     /// Patient: code, identifier, tag, or the beginning of a code
@@ -156,6 +136,9 @@ pub struct History {
     /// Also write the record's Automerge document to a new file
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
+    /// What you read it for
+    #[arg(long, value_enum, default_value_t = For::Treatment)]
+    purpose: For,
 }
 
 /// Register the members of a household in one go
@@ -281,10 +264,10 @@ fn history(args: &History, context: &mut Context) -> Answer {
     let offset = context.offset();
     let mut book = context.open()?;
     let patient = book.resolve_patient(&args.patient)?;
-    let lines = book.history(patient, args.at.as_deref())?;
-    let registers = args.at.as_deref().map(|entry| book.chart_at(patient, entry)).transpose()?;
+    let lines = book.history(patient, args.purpose.into(), args.at.as_deref())?;
+    let registers = args.at.as_deref().map(|entry| book.chart_at(patient, args.purpose.into(), entry)).transpose()?;
     if let Some(path) = &args.document {
-        let document = book.document(patient)?;
+        let document = book.document(patient, args.purpose.into())?;
         write_new(path, |to| to.write_all(&document).map_err(unwritable))?;
     }
     let mut text = lists::history(&lines, offset);

@@ -4,7 +4,7 @@
 use daybook_core::clock::{Hlc, Precision, TimeSource};
 use daybook_core::daybook::{
     AllergyStatus, Author, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, LogLine, PatientSummary,
-    ShownValue, StockLine, Warning,
+    Purpose, ReadingView, ShownValue, StockLine, Warning,
 };
 use daybook_core::id::PatientId;
 use daybook_core::record::{
@@ -218,6 +218,24 @@ pub fn finding(finding: &FindingView) -> Value {
 #[must_use]
 pub fn warning(warning: &Warning) -> Value {
     json!({"kind": warning.kind.code(), "text": warning.text})
+}
+
+/// `Reading`.
+#[must_use]
+pub fn reading(view: &ReadingView, offset: i16) -> Value {
+    let reading = &view.reading;
+    json!({
+        "entry": view.entry.0,
+        "author": author(&view.who),
+        "written": time::exact(view.hlc, offset),
+        "at": reading.at.to_fhir(),
+        "access": reading.access.word(),
+        "patient": reading.patient.as_ref().map(PatientId::code),
+        "purpose": reading.purpose.map(Purpose::word),
+        "times": reading.times,
+        "records": reading.records,
+        "waiting": view.waiting,
+    })
 }
 
 /// `StockLine`.

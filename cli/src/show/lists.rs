@@ -1,7 +1,9 @@
 //! Lists: patients, findings, stock, log, history, and what a decision needs to see.
 
-use daybook_core::daybook::{FindingView, HistoryLine, LogLine, PatientSummary, StockLine, Warning, Written};
-use daybook_core::record::micros_to_text;
+use daybook_core::daybook::{
+    FindingView, HistoryLine, LogLine, PatientSummary, Purpose, ReadingView, StockLine, Warning, Written,
+};
+use daybook_core::record::{Access, micros_to_text};
 use serde_json::{Value, json};
 
 use super::table::Table;
@@ -133,6 +135,40 @@ pub fn log(lines: &[LogLine], offset: i16) -> String {
         ]);
     }
     table.to_text()
+}
+
+/// A table of readings.
+#[must_use]
+pub fn readings(readings: &[ReadingView], offset: i16) -> String {
+    let mut table =
+        Table::new(&[("READ", 23), ("BY", 24), ("ORGANISATION", 24), ("FOR", 15), ("WHAT", 60), ("ENTRY", 12)]);
+    for view in readings {
+        table.row(&[
+            &time::happened(&view.reading.at, offset),
+            &fact::author(&view.who),
+            view.who.organisation.as_deref().unwrap_or_default(),
+            view.reading.purpose.map_or("not said", Purpose::word),
+            &what_was_read(view),
+            &view.entry.0,
+        ]);
+    }
+    table.to_text()
+}
+
+fn what_was_read(view: &ReadingView) -> String {
+    let reading = &view.reading;
+    let mut text = match (reading.patient, reading.access) {
+        (Some(patient), Access::Record) => format!("record {}", patient.code()),
+        (_, Access::Record | Access::List) => format!("{} lines of lists", reading.records),
+        (_, Access::Export) => format!("export of {} records", reading.records),
+    };
+    if reading.times > 1 {
+        text.push_str(&format!(", {} times", reading.times));
+    }
+    if view.waiting {
+        text.push_str(", waiting for review");
+    }
+    text
 }
 
 /// A table of the changes of a record.

@@ -3,12 +3,13 @@
 use super::Daybook;
 use super::error::Error;
 use super::state::State;
-use super::types::{AllergyStatus, Chart, EntryCode, FactView, HistoryLine, PatientSummary, Purpose, ShownValue};
+use super::types::{AllergyStatus, Chart, EntryCode, FactView, HistoryLine, PatientSummary, ShownValue};
 use crate::id::{LogId, PatientId, normal_symbols};
 use crate::limits::SEQ_MAX;
 use crate::merge::{OpRow, Subject, Times, document_at, operations_in, operations_of};
 use crate::record::{
-    EntryRef, Fact, FactAt, Field, Folded, Operation, Register, Setting, Standing, Statement, Value, fold, standings,
+    EntryRef, Fact, FactAt, Field, Folded, Operation, Purpose, Register, Setting, Standing, Statement, Value, fold,
+    standings,
 };
 use crate::store::{EntryKey, OpKey, Store};
 use crate::view;
@@ -194,20 +195,19 @@ pub(super) fn operation_text(operation: &Operation<'_>) -> String {
             parts.collect::<Vec<_>>().join("; ")
         }
         Operation::Fact(fact) => fact_text(fact),
+        Operation::Reading(reading) => format!("read: {}", reading.access.word()),
         Operation::Newer => "written by a newer version".to_owned(),
     }
 }
 
 impl Daybook {
-    /// Reads a patient's record. The only door: who reads, and for what, passes here.
+    /// Reads a patient's record. Who reads, when and for what is noted before anything is shown.
     ///
     /// # Errors
     /// [`Error::NoSuchPatient`] if there is none.
     pub fn read_patient(&mut self, patient: PatientId, purpose: Purpose) -> Result<Chart, Error> {
-        self.refresh()?;
-        tracing::debug!(?purpose, "a record is read");
+        let subject = self.open_record(patient, purpose)?;
         let connection = self.store.read()?;
-        let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
         let loaded = Loaded::load(connection, subject)?;
         let summary = self.summary(subject)?;
         let edits: Vec<_> = loaded.rows.iter().filter_map(|row| row.edit(&self.state.logs)).collect();
@@ -259,15 +259,20 @@ impl Daybook {
         })
     }
 
-    /// Every change of a record and every fact of it, oldest first; up to an entry if one is named.
+    /// Every change of a record and every fact of it, oldest first; up to an entry if one is named. Noted as a
+    /// reading of the record.
     ///
     /// # Errors
     /// [`Error::NoSuchPatient`], [`Error::NoSuchEntry`].
-    pub fn history(&mut self, patient: PatientId, at: Option<&str>) -> Result<Vec<HistoryLine>, Error> {
-        self.refresh()?;
+    pub fn history(
+        &mut self,
+        patient: PatientId,
+        purpose: Purpose,
+        at: Option<&str>,
+    ) -> Result<Vec<HistoryLine>, Error> {
+        let subject = self.open_record(patient, purpose)?;
         let last = at.map(|code| self.resolve_entry(code)).transpose()?;
         let connection = self.store.read()?;
-        let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
         let loaded = Loaded::load(connection, subject)?;
         let mut lines: Vec<(HistoryLine, OpKey)> = Vec::new();
         for row in &loaded.rows {
@@ -288,15 +293,15 @@ impl Daybook {
         Ok(lines.into_iter().map(|(line, _)| line).collect())
     }
 
-    /// The registers as the author of an edit saw them right after it: time travel through the document.
+    /// The registers as the author of an edit saw them right after it: time travel through the document. Noted as
+    /// a reading of the record.
     ///
     /// # Errors
     /// [`Error::NoSuchEntry`] if the entry is no edit of this record; [`Error::Document`] if it is too long.
-    pub fn chart_at(&mut self, patient: PatientId, entry: &str) -> Result<Vec<ShownValue>, Error> {
-        self.refresh()?;
+    pub fn chart_at(&mut self, patient: PatientId, purpose: Purpose, entry: &str) -> Result<Vec<ShownValue>, Error> {
+        let subject = self.open_record(patient, purpose)?;
         let key = self.resolve_entry(entry)?;
         let connection = self.store.read()?;
-        let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
         let loaded = Loaded::load(connection, subject)?;
         let row = loaded.rows.iter().find(|row| row.key == key).ok_or(Error::NoSuchEntry)?;
         let edits: Vec<_> = loaded.rows.iter().filter_map(|row| row.edit(&self.state.logs)).collect();
@@ -350,24 +355,32 @@ impl Daybook {
         before.max().map(|(_, at)| at).ok_or(Error::NoSuchEntry)
     }
 
-    /// The record's Automerge document in its saved form.
+    /// The record's Automerge document in its saved form. Noted as a reading of the record.
     ///
     /// # Errors
     /// [`Error::NoSuchPatient`]; [`Error::Document`] if it cannot be built.
-    pub fn document(&mut self, patient: PatientId) -> Result<Vec<u8>, Error> {
-        self.refresh()?;
+    pub fn document(&mut self, patient: PatientId, purpose: Purpose) -> Result<Vec<u8>, Error> {
+        let subject = self.open_record(patient, purpose)?;
         let connection = self.store.read()?;
-        let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
         let loaded = Loaded::load(connection, subject)?;
         let edits: Vec<_> = loaded.rows.iter().filter_map(|row| row.edit(&self.state.logs)).collect();
         Ok(crate::merge::document(&edits, &self.state.logs.forks)?.save())
     }
 
-    /// A fact by its code.
+    /// A fact by its code. Noted as a reading of its patient's record.
     ///
     /// # Errors
     /// [`Error::NoSuchEntry`]; [`Error::WrongKind`] if it is an edit.
     pub fn fact(&mut self, entry: &str) -> Result<FactView, Error> {
+        let view = self.fact_of(entry)?;
+        if let Some(patient) = view.patient {
+            self.note_record(patient, None);
+        }
+        Ok(view)
+    }
+
+    /// A fact by its code, to be answered by another.
+    pub(super) fn fact_of(&mut self, entry: &str) -> Result<FactView, Error> {
         self.refresh()?;
         let key = self.resolve_entry(entry)?;
         self.fact_at(key)

@@ -10,7 +10,7 @@ use crate::clock::{EffectiveTime, Hlc};
 use crate::id::PatientId;
 use crate::merge::{Subject, SubjectKind};
 use crate::record::{
-    Cause, Coded, Dispense, EntryRef, Fact, FactAt, FactKind, FindingKind, Item, OpRef, PartialDate, Quantity,
+    Cause, Coded, Dispense, EntryRef, Fact, FactAt, FactKind, FindingKind, Item, OpRef, PartialDate, Purpose, Quantity,
     Standing, Statement, StockCount, StockMovement, class_key, of_facts, seen_by_count, standings,
 };
 use crate::roster::CompartmentKind;
@@ -19,11 +19,21 @@ use crate::view;
 
 impl Daybook {
     /// What a dispense would raise, before anything is written: duplicates and allergies, also those that
-    /// could not be checked.
+    /// could not be checked. Noted as a reading of the record, for treatment.
     ///
     /// # Errors
     /// [`Error::NoSuchPatient`].
     pub fn dispense_warnings(
+        &mut self,
+        patient: PatientId,
+        dispense: &Dispense<'_>,
+        effective: Option<EffectiveTime>,
+    ) -> Result<Vec<Warning>, Error> {
+        self.open_record(patient, Purpose::Treatment)?;
+        self.warnings_of(patient, dispense, effective)
+    }
+
+    fn warnings_of(
         &mut self,
         patient: PatientId,
         dispense: &Dispense<'_>,
@@ -80,8 +90,9 @@ impl Daybook {
         let Some(quantity) = dispense.quantity else {
             return Err(Error::Value { what: "the quantity", why: "is missing" });
         };
-        let warnings = self.dispense_warnings(patient, dispense, effective)?;
+        let warnings = self.warnings_of(patient, dispense, effective)?;
         if !warnings.is_empty() && dispense.override_reason.trim().is_empty() {
+            self.note_record(patient, Some(Purpose::Treatment));
             return Err(Error::NeedsOverride { warnings });
         }
         let entries = self.write(|writer| {
@@ -120,7 +131,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::WrongKind`] if the entry is no dispense, [`Error::TakenBack`] if it was reversed already.
     pub fn reverse_dispense(&mut self, entry: &str, reason: &str) -> Result<Written<FactView>, Error> {
-        let target = self.fact(entry)?;
+        let target = self.fact_of(entry)?;
         if target.kind != FactKind::Dispense {
             return Err(Error::WrongKind { expected: "dispense" });
         }

@@ -51,6 +51,9 @@ pub enum Error {
     /// Wrong passphrase.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// The key store erased the key.
+    #[error("the key of this book was erased after too many wrong attempts")]
+    KeyErased,
     /// The passphrase is too short to be one.
     #[error("the passphrase is empty")]
     EmptyPassphrase,
@@ -137,6 +140,9 @@ pub enum Error {
     /// The shift of this device ended.
     #[error("the shift of this device is over, and its keys were thrown away")]
     ShiftOver,
+    /// This device may not be shown who read what.
+    #[error("this device has no right to see who read what")]
+    NoRightToAudit,
     /// No key to write with.
     #[error("this device holds no key of the compartment")]
     NoKey,
@@ -185,6 +191,7 @@ impl Error {
             Self::NotABook => "not-a-book",
             Self::NewerBook => "newer-book",
             Self::WrongPassphrase => "wrong-passphrase",
+            Self::KeyErased => "key-erased",
             Self::EmptyPassphrase => "empty-passphrase",
             Self::KeysDamaged => "keys-damaged",
             Self::NoMemory => "no-memory",
@@ -208,6 +215,7 @@ impl Error {
             Self::TooMuch => "too-much",
             Self::NoRight => "no-right",
             Self::ShiftOver => "shift-over",
+            Self::NoRightToAudit => "no-right-to-audit",
             Self::NoKey => "no-key",
             Self::NoCompartment => "no-compartment",
             Self::NotAnExport => "not-an-export",
@@ -247,9 +255,13 @@ impl Error {
             | Self::Founding(_)
             | Self::Document(_)
             | Self::Run(_) => ErrorKind::Refused,
-            Self::WrongPassphrase | Self::NoRight | Self::ShiftOver | Self::NoKey | Self::NoCompartment => {
-                ErrorKind::Denied
-            }
+            Self::WrongPassphrase
+            | Self::KeyErased
+            | Self::NoRight
+            | Self::NoRightToAudit
+            | Self::ShiftOver
+            | Self::NoKey
+            | Self::NoCompartment => ErrorKind::Denied,
             Self::NoBook
             | Self::NotABook
             | Self::NewerBook
@@ -283,7 +295,10 @@ impl Error {
             Self::BookExists => "choose another folder with --book, or use the book that is there",
             Self::NotABook => "choose the folder of a book with --book; nothing in this one was changed",
             Self::NewerBook | Self::NewerExport => "install the newer version of the program; nothing was changed",
-            Self::WrongPassphrase => "try again; nothing is locked or erased",
+            Self::WrongPassphrase => "try again; it was counted, and nothing is locked or erased",
+            Self::KeyErased => {
+                "ask an administrator to enrol this device anew; what other devices hold of the book is safe"
+            }
             Self::EmptyPassphrase => "choose a passphrase of several words",
             Self::KeysDamaged => "put back the file `keys` from a backup; the book itself was not touched",
             Self::NoMemory => "close other programs and try again",
@@ -313,6 +328,7 @@ impl Error {
             Self::ShiftOver => {
                 "ask an administrator for `daybook enrol extend`, then sync; what you wrote is still here"
             }
+            Self::NoRightToAudit => "ask an administrator or an auditor of the incident to look",
             Self::NoKey | Self::NoCompartment => "meet a device of your organisation and sync, then do it again",
             Self::NotAnExport => "give a file that `daybook export log` made",
             Self::OtherIncident => "open the book of that incident with --book",

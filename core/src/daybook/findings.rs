@@ -14,11 +14,17 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 impl Daybook {
-    /// What a person must look at: by kind, open ones or all.
+    /// What a person must look at: by kind, open ones or all. Noted as a list that was shown.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be read.
     pub fn findings(&mut self, include_resolved: bool) -> Result<Vec<FindingView>, Error> {
+        let findings = self.all_findings(include_resolved)?;
+        self.note_list(findings.len());
+        Ok(findings)
+    }
+
+    fn all_findings(&mut self, include_resolved: bool) -> Result<Vec<FindingView>, Error> {
         self.refresh()?;
         self.findings_of(None, include_resolved)
     }
@@ -104,7 +110,7 @@ impl Daybook {
         if id.len() < 4 {
             return Err(Error::NoSuchFinding);
         }
-        let mut fitting = self.findings(true)?.into_iter().filter(|finding| finding.id.to_hex().starts_with(&id));
+        let mut fitting = self.all_findings(true)?.into_iter().filter(|finding| finding.id.to_hex().starts_with(&id));
         match (fitting.next(), fitting.next()) {
             (Some(finding), None) => Ok(finding),
             (None, _) | (Some(_), Some(_)) => Err(Error::NoSuchFinding),

@@ -5,6 +5,7 @@
 //! ```
 
 use super::error::Error;
+use super::key_store::{self, ATTEMPTS, FolderKeys};
 use super::keys::begin_epoch;
 use super::state::{FIELD_COMPARTMENT_NAME, FIELD_ORGANISATION, FIELD_PERSON, State, value};
 use super::types::NewIncident;
@@ -59,7 +60,7 @@ impl Daybook {
         let incarnation = Incarnation::new(random(host.as_mut()));
         store.write(|tx| set_identity(tx, &founding, &device, &seed.admission(), &incarnation))?;
         let state = State::load(&store, store.read()?)?;
-        let mut book = Self { folder: folder.to_owned(), store, state, host };
+        let mut book = Self::of(folder, store, state, host);
         book.write(|writer| {
             writer.control(|_, _| Ok(Control::Incarnation { previous: Vec::new() }))?;
             for kind in
@@ -132,7 +133,7 @@ impl Daybook {
                 more(tx)
             })?;
             let state = State::load(&store, store.read()?)?;
-            Ok(Self { folder: folder.to_owned(), store, state, host })
+            Ok(Self::of(folder, store, state, host))
         })();
         if joined.is_err() {
             remove_book(folder);
@@ -143,14 +144,17 @@ impl Daybook {
     /// Opens the book in a folder.
     ///
     /// # Errors
-    /// Says what the folder is instead, or that the passphrase is wrong; nothing is changed.
-    pub fn open(folder: &Path, passphrase: &[u8], host: Box<dyn Host>) -> Result<Self, Error> {
-        let key = KeyFile::open(&read_keys(folder)?, passphrase)?;
-        Self::open_under(folder, &key, host).map_err(|error| match error {
+    /// Says what the folder is instead, or that the passphrase is wrong. A wrong one is counted
+    /// ([`Daybook::wrong_attempts`]); nothing else is changed.
+    pub fn open(folder: &Path, passphrase: &[u8], mut host: Box<dyn Host>) -> Result<Self, Error> {
+        let (key, attempts) = key_store::unlock(&mut FolderKeys::of(folder), passphrase, host.now_ms())?;
+        let mut book = Self::open_under(folder, &key, host).map_err(|error| match error {
             // The passphrase opened `keys`: so this folder is a book, and its database is not what it was.
             Error::NotABook => Error::Damaged("the file `book.db` does not open with the key in `keys`".into()),
             other => other,
-        })
+        })?;
+        book.attempts = attempts;
+        Ok(book)
     }
 
     /// As [`Daybook::open`], with a database key that the platform's key store keeps.
@@ -168,7 +172,7 @@ impl Daybook {
     fn open_under(folder: &Path, key: &DatabaseKey, host: Box<dyn Host>) -> Result<Self, Error> {
         let store = Store::open(&folder.join(DATABASE), key)?;
         let state = State::load(&store, store.read()?)?;
-        let mut book = Self { folder: folder.to_owned(), store, state, host };
+        let mut book = Self::of(folder, store, state, host);
         book.make_views_if_older()?;
         Ok(book)
     }
@@ -178,7 +182,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::WrongPassphrase`] if the old one is wrong; the old one stays valid then.
     pub fn change_passphrase(folder: &Path, old: &[u8], new: &[u8], host: &mut dyn Host) -> Result<(), Error> {
-        let key = KeyFile::open(&read_keys(folder)?, old)?;
+        let (key, _) = key_store::unlock(&mut FolderKeys::of(folder), old, host.now_ms())?;
         write_keys(folder, new, &key, host)
     }
 
@@ -187,6 +191,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::BookExists`] if the target holds one; a target that was begun is removed again.
     pub fn backup(&mut self, target: &Path, passphrase: &[u8]) -> Result<(), Error> {
+        self.write_notes();
         let key = new_folder(target, passphrase, self.host.as_mut())?;
         let copied =
             self.store.copy_to(&target.join(DATABASE), &key).map_err(Error::from).and_then(|()| sync_folder(target));
@@ -328,7 +333,7 @@ pub(super) fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) 
 
 /// Takes back a folder that this call began.
 pub(super) fn remove_book(folder: &Path) {
-    for name in [DATABASE, "book.db-wal", "book.db-shm", KEYS] {
+    for name in [DATABASE, "book.db-wal", "book.db-shm", KEYS, ATTEMPTS] {
         // What is not there needs no removal; what cannot be removed is named by the error that led here.
         let _ = fs::remove_file(folder.join(name));
     }

@@ -13,7 +13,7 @@ use crate::exchange::{
     Holder, ImportBook, ImportError, ImportOptions, ImportReport, PreviousImport, Progress, Source, import,
 };
 use crate::id::{ImportId, IncidentId, PatientId};
-use crate::record::{Fact, FactId, FactKind, Operation, Register, Setting, Standing, Statement, fold};
+use crate::record::{Fact, FactId, FactKind, Operation, Purpose, Register, Setting, Standing, Statement, fold};
 use crate::roster::CompartmentKind;
 use crate::store::Store;
 use crate::view;
@@ -38,11 +38,13 @@ impl Daybook {
         })
     }
 
-    /// Gives all patients and clinical facts to an export, patient by patient.
+    /// Gives all patients and clinical facts to an export, patient by patient, then who wrote each accepted entry,
+    /// and who read, if this device may be shown that. Noted as an export of all records.
     ///
     /// # Errors
     /// [`Error::File`] if the target cannot be written; the book is not touched.
-    pub fn export_fhir<S: Sink>(&mut self, sink: S) -> Result<S, Error> {
+    pub fn export_fhir<S: Sink>(&mut self, purpose: Option<Purpose>, sink: S) -> Result<S, Error> {
+        self.open_all(purpose)?;
         let mut exporter = Exporter::new(&self.state.ring.incident, sink);
         self.each_patient(|patient, facts| {
             exporter.patient(patient)?;
@@ -51,14 +53,16 @@ impl Daybook {
             }
             Ok(())
         })?;
+        self.export_provenance(&mut exporter)?;
         Ok(exporter.finish()?)
     }
 
-    /// Writes one table for spreadsheets.
+    /// Writes one table for spreadsheets. Noted as an export of all records.
     ///
     /// # Errors
     /// [`Error::File`] if the target cannot be written; the book is not touched.
-    pub fn export_csv<W: Write>(&mut self, table: Table, to: W) -> Result<W, Error> {
+    pub fn export_csv<W: Write>(&mut self, table: Table, purpose: Option<Purpose>, to: W) -> Result<W, Error> {
+        self.open_all(purpose)?;
         let mut writer = CsvWriter::new(table, to)?;
         self.each_patient(|patient, facts| {
             writer.patient(patient)?;
@@ -155,7 +159,7 @@ impl ImportBook for Daybook {
         let rows = view::imported(self.store.read()?, &import)?;
         let content = |row: &crate::merge::OpRow| match row.operation() {
             Operation::Fact(fact) => Some(fact.content()),
-            Operation::Edit(_) | Operation::Newer => None,
+            Operation::Edit(_) | Operation::Reading(_) | Operation::Newer => None,
         };
         Ok(rows.iter().filter_map(content).collect())
     }

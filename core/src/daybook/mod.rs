@@ -14,9 +14,12 @@ mod founding;
 mod holdings;
 mod imports;
 mod judging;
+mod key_store;
 mod keys;
 mod patients;
 mod peers;
+mod provenance;
+mod reading;
 mod receipts;
 mod salvage;
 mod saying;
@@ -32,6 +35,7 @@ pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, Enrolm
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
 pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};
+pub use key_store::{AttemptPolicy, Attempts, FolderKeys, KeyStore};
 pub use keys::{Blindness, ExposedCompartment, Exposure, KeyLack, Shift, WhyNoKey};
 pub use peers::{Elsewhere, PeerSeen};
 pub use receipts::Doubt;
@@ -39,17 +43,20 @@ pub use salvage::{LostPlaces, SalvageReport};
 pub use saying::Say;
 pub use types::{
     AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,
-    NewIncident, PatientSummary, Purpose, ShownValue, Status, StockLine, VerifyReport, Warning, Written,
+    NewIncident, PatientSummary, ReadingView, ShownValue, Status, StockLine, VerifyReport, Warning, Written,
 };
 
+pub use crate::record::Purpose;
+
 use crate::clock::Host;
+use crate::record::Reading;
 use crate::store::Store;
 use state::State;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use writing::Writer;
 
 /// Version of the droppable tables; a book with another one makes them anew when it is opened.
-const VIEWS_VERSION: u32 = 2;
+const VIEWS_VERSION: u32 = 3;
 
 /// One open book.
 pub struct Daybook {
@@ -57,6 +64,10 @@ pub struct Daybook {
     store: Store,
     state: State,
     host: Box<dyn Host>,
+    /// Readings that could not be noted in the file yet.
+    unnoted: Vec<Reading>,
+    /// Wrong attempts before this opening.
+    attempts: Attempts,
 }
 
 impl std::fmt::Debug for Daybook {
@@ -66,6 +77,11 @@ impl std::fmt::Debug for Daybook {
 }
 
 impl Daybook {
+    /// A handle on an open file.
+    fn of(folder: &Path, store: Store, state: State, host: Box<dyn Host>) -> Self {
+        Self { folder: folder.to_owned(), store, state, host, unnoted: Vec::new(), attempts: Attempts::default() }
+    }
+
     /// Takes note of what other processes wrote.
     fn refresh(&mut self) -> Result<(), Error> {
         if self.store.changed_elsewhere()? {

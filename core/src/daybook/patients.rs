@@ -132,11 +132,20 @@ impl Daybook {
         Ok(Written { value, entries, findings })
     }
 
-    /// The patient that a text names: a code, an identifier, or the beginning of the names of one only.
+    /// The patient that a text names: a code, an identifier, or the beginning of the names of one only. Candidates
+    /// are noted as a list that was shown.
     ///
     /// # Errors
     /// [`Error::Ambiguous`] with the candidates, [`Error::CodeCheck`], [`Error::NoSuchPatient`].
     pub fn resolve_patient(&mut self, text: &str) -> Result<PatientId, Error> {
+        let resolved = self.named_patient(text);
+        if let Err(Error::Ambiguous { candidates }) = &resolved {
+            self.note_list(candidates.len());
+        }
+        resolved
+    }
+
+    fn named_patient(&mut self, text: &str) -> Result<PatientId, Error> {
         self.refresh()?;
         let connection = self.store.read()?;
         let text = text.trim();
@@ -170,11 +179,17 @@ impl Daybook {
     }
 
     /// Patients that fit a text, at most `limit`, in order of name: by code, identifier, or the beginnings of
-    /// words of names, identifiers and phones.
+    /// words of names, identifiers and phones. Noted as a list that was shown.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be read.
     pub fn find(&mut self, text: &str, limit: usize) -> Result<Vec<PatientSummary>, Error> {
+        let found = self.fitting(text, limit)?;
+        self.note_list(found.len());
+        Ok(found)
+    }
+
+    fn fitting(&mut self, text: &str, limit: usize) -> Result<Vec<PatientSummary>, Error> {
         self.refresh()?;
         let connection = self.store.read()?;
         let mut found = Vec::new();

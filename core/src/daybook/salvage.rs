@@ -135,7 +135,7 @@ impl Daybook {
             Ok::<_, Error>(((pages, damaged, log_damaged), rescue, identity.keys_lost))
         })?;
         let state = State::load(&store, store.read()?)?;
-        let mut book = Self { folder: target.to_owned(), store, state, host };
+        let mut book = Self::of(target, store, state, host);
         // Parcels that were kept may hold secrets that are lost.
         book.write(|writer| open_keys(writer.tx, writer.state))?;
         book.rebuild(&mut |_, _| {})?;

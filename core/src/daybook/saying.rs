@@ -68,7 +68,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::NoSuchEntry`], [`Error::WrongKind`] for a dispense, [`Error::TakenBack`].
     pub fn refute(&mut self, entry: &str, reason: &str) -> Result<Written<FactView>, Error> {
-        let target = self.fact(entry)?;
+        let target = self.fact_of(entry)?;
         if target.kind == crate::record::FactKind::Dispense {
             return Err(Error::WrongKind { expected: "fact that can be refuted; a dispense is reversed" });
         }

@@ -29,6 +29,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::NoRight`] if no grant path of this device is here.
     pub fn session(&mut self, side: Side, limits: Limits, now_ms: u64) -> Result<Session, Error> {
+        self.write_notes();
         let credentials = self.credentials()?;
         Session::new(side, credentials, limits, now_ms, self.host.as_mut()).map_err(|reason| {
             tracing::error!(code = reason.code(), "a session could not begin");

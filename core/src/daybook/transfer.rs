@@ -40,6 +40,7 @@ impl Daybook {
     /// # Errors
     /// [`Error::File`] if the target cannot be written; the book is not touched.
     pub fn export_log(&mut self, to: &mut dyn Write) -> Result<u64, Error> {
+        self.write_notes();
         self.refresh()?;
         let founding = self.state.founding.bytes();
         let mut hash = Deriver::new(Label::Export);

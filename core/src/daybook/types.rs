@@ -2,7 +2,9 @@
 
 use crate::clock::{EffectiveTime, Hlc};
 use crate::id::{DeviceId, FindingId, PatientId};
-use crate::record::{Fact, FactId, FactKind, Field, FindingKind, OpRef, Operation, PartialDate, Sex, Standing};
+use crate::record::{
+    Fact, FactId, FactKind, Field, FindingKind, OpRef, Operation, PartialDate, Reading, Sex, Standing,
+};
 
 /// What an incident is called and who begins it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -119,7 +121,7 @@ impl FactView {
     pub fn fact(&self) -> Option<Fact<'_>> {
         match Operation::read(&self.payload) {
             Ok(Operation::Fact(fact)) => Some(fact),
-            Ok(Operation::Edit(_) | Operation::Newer) | Err(_) => None,
+            Ok(Operation::Edit(_) | Operation::Reading(_) | Operation::Newer) | Err(_) => None,
         }
     }
 }
@@ -317,15 +319,21 @@ pub struct HistoryLine {
     pub text: String,
 }
 
-/// What a reader wants a record for (HL7 purpose of use).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Purpose {
-    /// Treatment (`TREAT`).
-    Treatment,
-    /// Public health (`PUBHLTH`).
-    PublicHealth,
-    /// Running the site (`HOPERAT`).
-    Operations,
+/// One look at records, for auditors.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadingView {
+    /// The entry that says so.
+    pub entry: EntryCode,
+    /// Its place.
+    pub reference: OpRef,
+    /// Who looked.
+    pub who: Author,
+    /// When the entry was written, by that device's clock.
+    pub hlc: Hlc,
+    /// When, whose record, in which way, for what, how often.
+    pub reading: Reading,
+    /// Whether the entry waits for review: its author had no right to write it.
+    pub waiting: bool,
 }
 
 /// What a check of the whole book found.

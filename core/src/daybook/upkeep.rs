@@ -10,8 +10,8 @@ use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
 use crate::limits::SIGNED_EVERY;
 use crate::merge::{Backlog, Intake, Logs, operations_in};
-use crate::record::EntryRef;
-use crate::roster::ControlBody;
+use crate::record::{EntryRef, Purpose};
+use crate::roster::{CompartmentKind, ControlBody};
 use crate::store::{BranchOf, EntryKey, LogRow, RowKey, Store, StoreError, StoredEntry, Verdict};
 use crate::view;
 use rusqlite::{Connection, OptionalExtension};
@@ -70,16 +70,25 @@ impl Daybook {
         Ok(&self.state.ring.roster)
     }
 
-    /// The newest entries for people, of all logs or of one patient, newest first by the authors' clocks.
+    /// The newest entries for people, of all logs or of one patient, newest first by the authors' clocks. Noted as
+    /// a list that was shown, or as a reading of the patient's record.
     ///
     /// # Errors
     /// [`Error::NoSuchPatient`].
-    pub fn log(&mut self, patient: Option<PatientId>, limit: usize) -> Result<Vec<LogLine>, Error> {
+    pub fn log(&mut self, of: Option<(PatientId, Purpose)>, limit: usize) -> Result<Vec<LogLine>, Error> {
         self.refresh()?;
+        let subject = of.map(|(patient, purpose)| self.open_record(patient, purpose)).transpose()?;
+        let lines = self.log_lines(subject, limit)?;
+        if subject.is_none() {
+            self.note_list(lines.len());
+        }
+        Ok(lines)
+    }
+
+    fn log_lines(&self, subject: Option<i64>, limit: usize) -> Result<Vec<LogLine>, Error> {
         let connection = self.store.read()?;
-        let keys: Vec<EntryKey> = match patient {
-            Some(patient) => {
-                let subject = view::patient_subject(connection, &patient)?.ok_or(Error::NoSuchPatient)?;
+        let keys: Vec<EntryKey> = match subject {
+            Some(subject) => {
                 let mut statement = connection.prepare_cached(
                     "SELECT DISTINCT id >> 6 FROM op WHERE row BETWEEN ?1 AND ?2 ORDER BY hlc DESC, prefix LIMIT ?3",
                 )?;
@@ -101,6 +110,11 @@ impl Daybook {
         Ok(lines)
     }
 
+    /// Who read what is shown to auditors alone.
+    fn is_hidden(&self, log: &LogRow) -> bool {
+        self.state.ring.roster.kind_of(log.name.compartment) == Some(CompartmentKind::Audit) && !self.may_audit()
+    }
+
     fn log_line(
         &self,
         connection: &Connection,
@@ -114,6 +128,8 @@ impl Daybook {
             let body =
                 if let crate::entry::Sealed::Body(body) = entry.sealed() { ControlBody::read(body).ok() } else { None };
             (body.as_ref().map(|b| b.hlc), body.iter().map(|b| b.control.word().to_owned()).collect())
+        } else if self.is_hidden(log) {
+            (None, Vec::new())
         } else {
             let rows = operations_in(connection, &self.state.ring, &self.state.logs, key)?;
             (rows.first().map(|row| row.hlc), rows.iter().map(|row| operation_text(&row.operation())).collect())
@@ -130,12 +146,7 @@ impl Daybook {
         };
         Ok(Some(LogLine {
             entry: entry_code(&EntryRef::new(log.log, key.seq(), &entry.id), 0),
-            compartment: self
-                .state
-                .ring
-                .roster
-                .kind_of(log.name.compartment)
-                .map_or("unknown", crate::roster::CompartmentKind::word),
+            compartment: self.state.ring.roster.kind_of(log.name.compartment).map_or("unknown", CompartmentKind::word),
             author: self.state.author(log.name.device),
             hlc,
             verdict,
@@ -151,8 +162,7 @@ impl Daybook {
         self.refresh()?;
         let digests = view::digest(self.store.read()?)?;
         let name = |d: &view::CompartmentDigest| {
-            let kind =
-                self.state.ring.roster.kind_of(d.compartment).map_or("unknown", crate::roster::CompartmentKind::word);
+            let kind = self.state.ring.roster.kind_of(d.compartment).map_or("unknown", CompartmentKind::word);
             format!("{kind} {}", d.compartment)
         };
         Ok(digests.iter().map(|d| (name(d), crate::id::hex(&d.digest))).collect())

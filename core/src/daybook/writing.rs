@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::keys::{Shift, shift};
+use super::reading::Due;
 use super::state::{State, control_entry, value};
 use crate::clock::{Hlc, Host, random};
 use crate::crypto::{FieldPlace, Nonce, Place};
@@ -44,6 +45,14 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     /// Seals, signs, stores and posts operations of one commit; they are durable when the transaction is.
     pub fn commit(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
+        let written = self.write_logs(said)?;
+        self.write_notes(Due::IfSo)?;
+        self.post()?;
+        Ok(written)
+    }
+
+    /// Seals, signs and stores operations of one commit; posting follows.
+    pub fn write_logs(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
         self.check_shift()?;
         self.begin_incarnation_if_needed()?;
         let commit = CommitId::new(random(self.host));
@@ -52,7 +61,6 @@ impl Writer<'_> {
         for (compartment, lane, bodies) in bodies(said, commit, hlc)? {
             written.extend(self.write_log(compartment, lane, &bodies)?);
         }
-        self.post()?;
         Ok(written)
     }
 

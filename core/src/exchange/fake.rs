@@ -107,7 +107,7 @@ impl FakeBook {
                     self.observations.entry(key).or_default().insert((fact.effective.ms, import));
                 }
             }
-            Operation::Newer => panic!("an import writes what this version knows"),
+            Operation::Reading(_) | Operation::Newer => panic!("an import writes what this version knows"),
         }
     }
 }

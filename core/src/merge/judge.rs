@@ -94,6 +94,7 @@ const fn fault_code(error: OpenError) -> &'static str {
 fn needed(operation: &Operation<'_>) -> Rights {
     match operation {
         Operation::Newer => Rights::NONE,
+        Operation::Reading(_) => Rights::WRITE,
         Operation::Edit(_) => Rights::REGISTER,
         Operation::Fact(fact) => match fact.statement.kind() {
             FactKind::Allergy | FactKind::NoKnownAllergies => Rights::ALLERGY,

@@ -202,6 +202,7 @@ impl<'a> Op<'a> {
     #[must_use]
     pub fn place(self, logs: &Logs, times: &Times) -> Placed<'a> {
         match self.operation {
+            Operation::Reading(_) => Placed::Reading,
             Operation::Newer => Placed::Newer,
             Operation::Edit(edit) => {
                 let (stand, reference) = (self.key.stand(), entry_ref(self.key, self.prefix, logs));
@@ -244,6 +245,8 @@ pub enum Placed<'a> {
     Edit(EditAt<'a>),
     /// A fact.
     Fact(FactAt<'a>),
+    /// A reading; no rule takes it.
+    Reading,
     /// What a newer version wrote.
     Newer,
 }
@@ -252,6 +255,7 @@ pub enum Placed<'a> {
 pub(super) fn latest_ms(hlc: Hlc, operation: &Operation<'_>) -> i64 {
     match operation {
         Operation::Fact(fact) => hlc.ms().max(fact.effective.ms),
+        Operation::Reading(reading) => hlc.ms().max(reading.at.ms),
         Operation::Edit(_) | Operation::Newer => hlc.ms(),
     }
 }

@@ -8,6 +8,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 /// Number of edits among the kinds in the table.
 pub(super) const EDIT_KIND: u8 = 1;
+/// Number of readings among the kinds in the table.
+const READING_KIND: u8 = 15;
 
 /// What operations are about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -21,6 +23,8 @@ pub enum SubjectKind {
     Compartment = 2,
     /// Operations that a newer version wrote.
     Newer = 3,
+    /// Who looked at one patient's record, or at many together.
+    Reading = 4,
 }
 
 impl SubjectKind {
@@ -29,6 +33,7 @@ impl SubjectKind {
             0 => Self::Patient,
             1 => Self::Stock,
             2 => Self::Compartment,
+            4 => Self::Reading,
             _ => Self::Newer,
         }
     }
@@ -39,7 +44,7 @@ impl SubjectKind {
 pub(super) enum SubjectKey {
     /// A patient.
     Patient(PatientId),
-    /// What is no patient: its kind and its name in bytes.
+    /// What is no patient's record: its kind and its name in bytes.
     Other(SubjectKind, Vec<u8>),
 }
 
@@ -49,6 +54,10 @@ impl SubjectKey {
         match operation {
             Operation::Newer => (Self::Other(SubjectKind::Newer, Vec::new()), 0),
             Operation::Edit(edit) => (Self::Patient(edit.patient), EDIT_KIND),
+            Operation::Reading(reading) => {
+                let name = reading.patient.map(|patient| patient.as_bytes().to_vec()).unwrap_or_default();
+                (Self::Other(SubjectKind::Reading, name), READING_KIND)
+            }
             Operation::Fact(fact) => {
                 let kind = fact.statement.kind().number();
                 match (fact.patient, Item::of_statement(&fact.statement)) {

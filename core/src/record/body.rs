@@ -2,6 +2,7 @@
 
 use super::edit::{EDIT, Edit};
 use super::fact::{Fact, FactKind, Statement};
+use super::reading::{READING, Reading};
 use crate::clock::Hlc;
 use crate::codec::{Malformed, Reader, Writer, check};
 use crate::id::{CommitId, ImportId, Lane};
@@ -15,6 +16,8 @@ pub enum Operation<'a> {
     Edit(Edit<'a>),
     /// An append-only fact.
     Fact(Fact<'a>),
+    /// Somebody looked at records.
+    Reading(Reading),
     /// Written by a newer version: kept whole, without effect here.
     Newer,
 }
@@ -174,6 +177,7 @@ impl<'a> Operation<'a> {
         let kind = from.uint()?;
         let operation = match FactKind::from_number(kind) {
             _ if kind == EDIT => Edit::read(&mut fields, from).map(Operation::Edit),
+            _ if kind == READING => Reading::read(&mut fields, from).map(Operation::Reading),
             Some(kind) => Fact::read(kind, &mut fields, from).map(Operation::Fact),
             None => Err(Malformed::Newer),
         };
@@ -189,7 +193,7 @@ impl<'a> Operation<'a> {
         match self {
             Self::Edit(edit) => edit.import,
             Self::Fact(fact) => fact.import,
-            Self::Newer => None,
+            Self::Reading(_) | Self::Newer => None,
         }
     }
 
@@ -200,6 +204,7 @@ impl<'a> Operation<'a> {
         match self {
             Self::Edit(edit) => edit.write(&mut to),
             Self::Fact(fact) => fact.write(&mut to),
+            Self::Reading(reading) => reading.write(&mut to),
             Self::Newer => {
                 to.null();
             }
@@ -214,6 +219,7 @@ impl<'a> Operation<'a> {
             Self::Edit(edit) if edit.import.is_some() => Lane::Import,
             Self::Fact(fact) if fact.import.is_some() => Lane::Import,
             Self::Edit(_) | Self::Newer => Lane::Safety,
+            Self::Reading(_) => Lane::Routine,
             Self::Fact(fact) if !fact.targets.is_empty() => Lane::Safety,
             Self::Fact(fact) => match &fact.statement {
                 Statement::Allergy(_)
@@ -236,7 +242,7 @@ impl<'a> Operation<'a> {
     fn fits_lane(&self, lane: Lane) -> bool {
         match self {
             Self::Newer => true,
-            Self::Edit(_) | Self::Fact(_) => self.lane() == lane,
+            Self::Edit(_) | Self::Fact(_) | Self::Reading(_) => self.lane() == lane,
         }
     }
 
@@ -244,6 +250,7 @@ impl<'a> Operation<'a> {
         match self {
             Self::Newer => true,
             Self::Edit(_) => kind == CompartmentKind::Clinical,
+            Self::Reading(_) => kind == CompartmentKind::Audit,
             Self::Fact(fact) => match fact.statement.kind() {
                 FactKind::StockMovement | FactKind::StockCount => kind == CompartmentKind::Supply,
                 FactKind::Refutation | FactKind::Resolution if fact.patient.is_none() => {

@@ -1,6 +1,6 @@
 //! What can be said of patients and stock: types, schema, canonical encoding. No I/O.
 //!
-//! Owns operations (edits and facts), their values and their bytes, and the pure rules by which they are
+//! Owns operations (edits, facts and readings), their values and their bytes, and the pure rules by which they are
 //! judged against each other. Owns no storage and no order of arrival. Invariant: a body that
 //! [`Body::read`] accepts encodes again to the same bytes, and everything in it is within the bounds of
 //! the format.
@@ -15,6 +15,7 @@ mod fact_codec;
 mod finding;
 mod fold;
 mod medication;
+mod reading;
 mod reference;
 mod register;
 mod standing;
@@ -31,6 +32,7 @@ pub use fact::{
 pub use finding::{Finding, FindingKind, WEIGHT, of_facts, overlaps};
 pub use fold::{EditAt, Folded, Forks, Shown, Stand, ancestors_first, fold, parents};
 pub use medication::{Cover, RXNORM, class_key, class_of, cover};
+pub use reading::{Access, Purpose, Reading};
 pub use reference::{EntryRef, FactId, OpRef};
 pub use register::{Address, Field, Identifier, NULL, Name, Register, Setting, Telecom};
 pub use standing::{FactAt, Standing, standings};

@@ -18,6 +18,8 @@ pub(super) const PAGE_BYTES: usize = 8_192;
 const WAL_PAGES: &str = "128";
 /// How long a write waits for another process of this machine.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
+/// How long a note waits for it.
+const NOTE_WAIT: Duration = Duration::from_millis(50);
 
 /// Why the store did not do what it was asked; nothing was written unless a variant says so.
 #[derive(Debug, thiserror::Error)]
@@ -247,6 +249,41 @@ impl Store {
         self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
+    /// Runs `work` in one transaction that costs no sync of the disk. It survives a killed process at once, and
+    /// loss of power when the next [`Store::write`] returns. It waits for other processes only a moment, and where
+    /// it fails the handle goes on. For what is owed to nobody yet.
+    ///
+    /// # Errors
+    /// What `work` says, or why it could not be written; then nothing was.
+    pub fn note<E: From<StoreError>>(&mut self, work: impl FnOnce(&Connection) -> Result<(), E>) -> Result<(), E> {
+        self.read()?;
+        let noted = self.write_without_sync(work);
+        let restored = self
+            .connection
+            .pragma_update(None, "synchronous", "FULL")
+            .and_then(|()| self.connection.busy_handler(Some(|tried| waits(tried, BUSY_WAIT))));
+        // Later writes must not be less durable than they promise.
+        self.poisoned |= restored.is_err();
+        noted
+    }
+
+    fn write_without_sync<E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Connection) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let prepared = self
+            .connection
+            .busy_handler(Some(|tried| waits(tried, NOTE_WAIT)))
+            .and_then(|()| self.connection.pragma_update(None, "synchronous", "NORMAL"))
+            .and_then(|()| self.step("BEGIN IMMEDIATE"));
+        prepared.map_err(StoreError::from)?;
+        let noted = work(&self.connection).and_then(|()| Ok(self.step("COMMIT").map_err(StoreError::from)?));
+        if noted.is_err() {
+            self.roll_back();
+        }
+        noted
+    }
+
     /// Gives back what the write-ahead log takes on the disk: it may be what a full disk lacks.
     fn make_room(&self) {
         // If this fails too, the error that led here says enough.
@@ -371,12 +408,15 @@ fn set_key(connection: &Connection, key: &DatabaseKey) -> Result<(), StoreError>
     Ok(())
 }
 
+/// Sleeps a moment; whether to try again after so many tries.
+fn waits(tried: i32, most: Duration) -> bool {
+    std::thread::sleep(Duration::from_millis(1));
+    Duration::from_millis(u64::try_from(tried).unwrap_or(0)) < most
+}
+
 fn set_pragmas(connection: &mut Connection) -> Result<(), StoreError> {
     // SQLite's own waiting looks every 100 ms, and who writes without pause leaves a gap of microseconds.
-    connection.busy_handler(Some(|tried| {
-        std::thread::sleep(Duration::from_millis(1));
-        Duration::from_millis(u64::try_from(tried).unwrap_or(0)) < BUSY_WAIT
-    }))?;
+    connection.busy_handler(Some(|tried| waits(tried, BUSY_WAIT)))?;
     connection.set_prepared_statement_cache_capacity(128);
     // Without it SQLite prepares statements anew for other values, which costs more than it gains here.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -58,6 +58,29 @@ impl Store {
         Ok(())
     }
 
+    /// The named values whose names begin with `prefix`, in rising order of name, at most `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn values_of(connection: &Connection, prefix: &str, most: usize) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut statement = connection
+            .prepare_cached("SELECT key, value FROM book WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3")?;
+        let (end, most) = (format!("{prefix}\u{10ffff}"), i64::try_from(most).unwrap_or(i64::MAX));
+        let rows = statement.query_map((prefix, end, most), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Name of the value at a place, from 0, among those whose names begin with `prefix`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn name_at(connection: &Connection, prefix: &str, place: usize) -> Result<Option<String>, StoreError> {
+        let mut statement = connection
+            .prepare_cached("SELECT key FROM book WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT 1 OFFSET ?3")?;
+        let (end, place) = (format!("{prefix}\u{10ffff}"), i64::try_from(place).unwrap_or(i64::MAX));
+        Ok(statement.query_row((prefix, end, place), |row| row.get(0)).optional()?)
+    }
+
     /// Drops a named value.
     ///
     /// # Errors

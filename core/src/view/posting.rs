@@ -99,7 +99,7 @@ impl Posting<'_> {
             SubjectKind::Patient => self.patient(subject, &said, new),
             SubjectKind::Stock => post_stock(self.tx, self.logs, subject, &said),
             SubjectKind::Compartment => post_resolutions(self.tx, subject.id, &said, &standings(&said.facts)),
-            SubjectKind::Newer => Ok(()),
+            SubjectKind::Reading | SubjectKind::Newer => Ok(()),
         }
     }
 
@@ -140,7 +140,7 @@ impl<'a> Said<'a> {
                     said.keys.push(key);
                     said.facts.push(fact);
                 }
-                Placed::Newer => {}
+                Placed::Reading | Placed::Newer => {}
             }
         }
         said

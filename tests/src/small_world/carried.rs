@@ -20,6 +20,7 @@ impl World {
     pub(super) fn make_file(&mut self) {
         let device = self.any_device();
         let mut bytes = Vec::new();
+        self.devices[device].write_readings();
         self.devices[device].book().export_log(&mut bytes).expect("exported");
         self.happened("files", &[device as u64, bytes.len() as u64]);
         if self.carried.len() == FILES_MAX {

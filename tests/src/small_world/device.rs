@@ -4,7 +4,7 @@ use crate::world::World;
 use daybook_core::clock::Host;
 use daybook_core::crypto::DatabaseKey;
 use daybook_core::daybook::Daybook;
-use daybook_core::id::{CONTROL, EntryId, LogId};
+use daybook_core::id::{CONTROL, CompartmentId, EntryId, LogId};
 use daybook_core::sync::Shelf;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -186,8 +186,9 @@ impl Device {
         heads.iter().flat_map(|log| log.branches.iter().map(|b| ((log.number, b.branch), b.tip_seq))).collect()
     }
 
-    /// Notes what was written since `before`; returns how many entries that are not control.
-    pub fn note_written(&mut self, before: &Tips) -> usize {
+    /// Notes what was written since `before`; returns how many entries people were told of: neither control nor, in
+    /// the compartment `audit`, what they read.
+    pub fn note_written(&mut self, before: &Tips, audit: CompartmentId) -> usize {
         let mut count = 0;
         for log in self.book().frontier().expect("the book is read") {
             for branch in &log.branches {
@@ -197,11 +198,18 @@ impl Device {
                 for seq in from + 1..=branch.tip_seq {
                     let id = self.book().entry_id(log.number, branch.branch, seq).expect("the book is read");
                     self.written.push(Place { log: log.log, seq, id: id.expect("an entry below the tip") });
-                    count += usize::from(log.compartment != CONTROL);
+                    count += usize::from(log.compartment != CONTROL && log.compartment != audit);
                 }
             }
         }
         count
+    }
+
+    /// Writes what people read, as a session and an export do first.
+    pub fn write_readings(&mut self) {
+        let before = self.tips();
+        self.book().write_readings().expect("readings are written");
+        self.note_written(&before, CompartmentId::ZERO);
     }
 
     /// Whether the book holds a log up to a place.

@@ -56,6 +56,7 @@ impl Link {
     /// One device calls another.
     pub fn open(devices: &mut [Device], between: [usize; 2], fault: Fault, stays: u32, now_ms: u64) -> Self {
         let mut end = |of: usize, side| {
+            devices[of].write_readings();
             let session = devices[of].book().session(side, Limits::default(), now_ms);
             Some(session.expect("a session begins"))
         };

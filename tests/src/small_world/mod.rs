@@ -22,7 +22,7 @@ use crate::world;
 use carried::Carried;
 use daybook_core::clock::DAY_MS;
 use daybook_core::id::PatientId;
-use daybook_core::roster::Role;
+use daybook_core::roster::{CompartmentKind, Role};
 use device::{Device, Place};
 use link::{Fault, Link};
 use rand::seq::IndexedRandom;
@@ -271,7 +271,8 @@ impl World {
             let ms = self.rng.random_range(1..most);
             self.pass(ms);
         }
-        let written = self.devices[device].note_written(&before);
+        let audit = self.keys.compartment(CompartmentKind::Audit);
+        let written = self.devices[device].note_written(&before, audit);
         assert_eq!(written, told, "device {device} holds what its people were told is written");
         self.happened("writes", &[device as u64, written as u64]);
         self.notice(device, None);

@@ -130,6 +130,9 @@ fn exercise(
     let sizes = devices.iter_mut().map(log_bytes).collect::<Result<Vec<u64>, Failure>>()?;
     write(&plan.shift, devices)?;
     progress.end();
+    for device in devices.iter_mut() {
+        device.book()?.write_readings()?;
+    }
     let before = devices.iter_mut().map(Known::of).collect::<Result<Vec<Known>, Failure>>()?;
     let met = all_meet(devices, &sizes, without_merge)?;
     let after = devices.iter_mut().map(Known::of).collect::<Result<Vec<Known>, Failure>>()?;

@@ -283,6 +283,7 @@ fn note_patients(
         match operation {
             Operation::Edit(edit) => patients.extend([edit.patient]),
             Operation::Fact(fact) => patients.extend(fact.patient),
+            Operation::Reading(reading) => patients.extend(reading.patient),
             Operation::Newer => {}
         }
     }

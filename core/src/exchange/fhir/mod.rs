@@ -14,6 +14,7 @@
 //! | household | `urn:daybook:household` on the Patient |
 //! | offset of a date, precision of a minute | `urn:daybook:offset`, `urn:daybook:precision` on the element |
 //! | clinical status of what was entered in error | `urn:daybook:clinical` |
+//! | what the signature of a Provenance is over: log, place and entry id | `urn:daybook:head` on it |
 //! | words outside FHIR's closed lists | `urn:daybook:use`, `urn:daybook:category` |
 
 pub mod export;
@@ -65,6 +66,22 @@ const CONDITION_VERIFICATION: &str = "http://terminology.hl7.org/CodeSystem/cond
 /// "No known allergy" in SNOMED CT.
 const NO_KNOWN_ALLERGY: &str = "716186003";
 
+/// Purposes of use (`purposeOfEvent`).
+const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+const DATA_OPERATION: &str = "http://terminology.hl7.org/CodeSystem/v3-DataOperation";
+/// Types of events.
+const DICOM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
+const PARTICIPANT: &str = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
+/// ASTM's code of an author's signature.
+const SIGNATURE_TYPE: (&str, &str) = ("urn:iso-astm:E1762-95:2013", "1.2.840.10065.1.12.1.1");
+/// The signature of section 1.3 of the format page over a head: 64 bytes.
+const SIGNATURE_FORMAT: &str = "application/vnd.daybook.head";
+/// Identifiers of devices, in hexadecimal.
+const DEVICE: &str = "urn:daybook:device";
+/// Identifiers of entries, in hexadecimal.
+const ENTRY: &str = "urn:daybook:entry";
+
 /// Code system of the `Basic` resources that carry our own kinds of facts.
 const FACT: &str = "urn:daybook:fact";
 const EXTENSION_CATEGORY: &str = "urn:daybook:category";
@@ -73,6 +90,7 @@ const EXTENSION_CODE: &str = "urn:daybook:code";
 const EXTENSION_CONCURRENT: &str = "urn:daybook:concurrent";
 const EXTENSION_EFFECTIVE: &str = "urn:daybook:effective";
 const EXTENSION_FACT: &str = "urn:daybook:fact";
+const EXTENSION_HEAD: &str = "urn:daybook:head";
 const EXTENSION_HOUSEHOLD: &str = "urn:daybook:household";
 const EXTENSION_OFFSET: &str = "urn:daybook:offset";
 const EXTENSION_OVERRIDE: &str = "urn:daybook:override";

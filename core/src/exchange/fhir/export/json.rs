@@ -1,7 +1,7 @@
 //! Writes FHIR's data types.
 
 use super::super::{EXTENSION_OFFSET, EXTENSION_PRECISION, TIME_NOT_KNOWN, UCUM};
-use crate::clock::{EffectiveTime, Precision};
+use crate::clock::{EffectiveTime, Precision, TimeSource};
 use crate::record::{Coded, Quantity, Value as Said};
 use serde_json::{Map, Number, Value};
 
@@ -133,7 +133,42 @@ pub(super) fn reference(resource_type: &str, id: &str) -> Object {
     reference
 }
 
+/// A time by a device's clock as FHIR's instant, in UTC; empty outside the calendar.
+pub(super) fn instant(ms: i64) -> String {
+    let time = EffectiveTime { ms, offset_minutes: 0, precision: Precision::Millisecond, source: TimeSource::Clock };
+    if time.in_range() { time.to_fhir() } else { String::new() }
+}
+
+/// Bytes as FHIR's base64Binary (RFC 4648, section 4).
+pub(super) fn base64(bytes: &[u8]) -> String {
+    const SYMBOLS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        for place in 0..4 {
+            let symbol = SYMBOLS.get((bits >> (18 - 6 * place) & 63) as usize).copied().unwrap_or_default();
+            text.push(if place <= group.len() { char::from(symbol) } else { '=' });
+        }
+    }
+    text
+}
+
 /// Whether a time says anything.
 pub(super) fn is_known(time: &EffectiveTime) -> bool {
     (time.ms, time.precision) != (TIME_NOT_KNOWN.ms, TIME_NOT_KNOWN.precision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_the_standard() {
+        let pairs =
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE=")];
+        for (bytes, text) in pairs {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xfb, 0xff, 0xfe]), "+//+");
+    }
 }

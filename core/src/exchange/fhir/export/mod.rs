@@ -9,20 +9,25 @@
 //! of a new record writes the first of these as an edit of its own that is concurrent with the rest, so
 //! both are shown again; a third value cannot be told by one author and is listed as not kept.
 //!
+//! Who wrote what goes along as one Provenance per entry, with the author's signature; who read what as one
+//! AuditEvent per reading, if the exporting device may be shown that. An import counts both and takes neither: the
+//! importing book has authors and readers of its own.
+//!
 //! Left out: stock movements and counts (supply has no patient and its own exports), and resolutions of
 //! findings (the findings of another book have other ids).
 
 mod fact;
 mod json;
 mod patient;
+mod provenance;
 mod sink;
 
 pub use sink::{Bundle, Ndjson, RESOURCES_PER_FILE, Sink};
 
 use super::SOURCE_PREFIX;
 use crate::clock::EffectiveTime;
-use crate::id::{IncidentId, PatientId, hex};
-use crate::record::{Fact, FactId, FactKind, OpRef, Setting};
+use crate::id::{DeviceId, EntryId, IncidentId, LogId, PatientId, hex};
+use crate::record::{Fact, FactId, FactKind, OpRef, Reading, Setting};
 use std::io;
 
 /// A patient's record as people see it.
@@ -50,6 +55,60 @@ pub struct ExportFact<'a> {
     pub author: &'a str,
     /// Whether it holds: neither refuted nor reversed nor corrected.
     pub stands: bool,
+}
+
+/// Who wrote or read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExportAuthor<'a> {
+    /// The device.
+    pub device: DeviceId,
+    /// The person who holds it; empty if not known.
+    pub person: &'a str,
+    /// The organisation; empty if not known.
+    pub organisation: &'a str,
+}
+
+/// A head with its author's signature.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExportHead<'a> {
+    /// The log.
+    pub log: LogId,
+    /// The place.
+    pub seq: u64,
+    /// The entry there.
+    pub id: EntryId,
+    /// The signature over these three.
+    pub signature: &'a [u8],
+}
+
+/// An entry, for its Provenance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExportEntry<'a> {
+    /// Its id.
+    pub id: EntryId,
+    /// Its code for people.
+    pub code: &'a str,
+    /// When it was written, by the author's clock, in milliseconds.
+    pub recorded_ms: i64,
+    /// Who wrote it.
+    pub author: ExportAuthor<'a>,
+    /// Type and id of each resource that it wrote or changed.
+    pub targets: Vec<(&'static str, String)>,
+    /// Whether it changes records; else all in it is new.
+    pub edits: bool,
+    /// The first signed head from it on.
+    pub head: ExportHead<'a>,
+}
+
+/// A reading, for its AuditEvent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExportReading<'a> {
+    /// Its name.
+    pub id: FactId,
+    /// Who read.
+    pub author: ExportAuthor<'a>,
+    /// What, when and for what.
+    pub reading: Reading,
 }
 
 /// The source URI under which the exports of a book are imported.
@@ -110,6 +169,25 @@ impl<S: Sink> Exporter<S> {
         let Some((resource_type, resource)) = fact::write(fact, &self.source) else { return Ok(false) };
         self.sink.write(resource_type, &resource)?;
         Ok(true)
+    }
+
+    /// Writes who wrote an entry; nothing if nothing of it is exported.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn provenance(&mut self, entry: &ExportEntry<'_>) -> io::Result<()> {
+        match provenance::provenance(entry, &self.source) {
+            Some(resource) => self.sink.write("Provenance", &resource),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes who read.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn reading(&mut self, reading: &ExportReading<'_>) -> io::Result<()> {
+        self.sink.write("AuditEvent", &provenance::audit_event(reading, &self.source))
     }
 
     /// Ends the export. Nothing is said of durability: the caller syncs what it opened.

@@ -4,6 +4,7 @@ use daybook_core::clock::Hlc;
 use daybook_core::crypto::Place;
 use daybook_core::daybook::{CodeKind, EnrolmentRequest};
 use daybook_core::entry::Sealed;
+use daybook_core::exchange::{ImportOptions, Source};
 use daybook_core::id::{CommitId, EntryId, LogId};
 use daybook_core::log::Run;
 use daybook_core::record::Body;
@@ -12,6 +13,7 @@ use daybook_tests::crash::disk::{Disk, Image};
 use daybook_tests::crash::script::Script;
 use daybook_tests::crash::vfs;
 use daybook_tests::world::World;
+use std::io::Cursor;
 use std::sync::OnceLock;
 
 /// Steps of the script that the book of the samples has behind it.
@@ -53,6 +55,11 @@ pub fn samples() -> &'static Samples {
         let disk = vfs::mount(&folder, Disk::default());
         let mut shift = script.begin(&folder).expect("a book");
         (0..STEPS).for_each(|step| shift.step(step).expect("a step"));
+        for text in FHIR {
+            let source = Source::reopenable("file.ndjson".to_owned(), || Ok(Cursor::new(text.as_bytes())));
+            let options = ImportOptions { source: Some("urn:samples".to_owned()) };
+            shift.book.import_fhir(vec![source], &options, &mut |_| {}).expect("an import");
+        }
         let mut export = Vec::new();
         shift.book.export_log(&mut export).expect("an export");
         drop(shift);

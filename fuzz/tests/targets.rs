@@ -20,8 +20,8 @@ macro_rules! target {
 }
 
 target!(run, 3_000, daybook_fuzz::decoders::run);
-target!(body, 5_000, daybook_fuzz::decoders::body);
-target!(control, 5_000, daybook_fuzz::decoders::control);
+target!(body, 20_000, daybook_fuzz::decoders::body);
+target!(control, 20_000, daybook_fuzz::decoders::control);
 target!(founding, 1_000, daybook_fuzz::decoders::founding);
 target!(code, 2_000, daybook_fuzz::decoders::code);
 target!(entry, 200, daybook_fuzz::members::entry);

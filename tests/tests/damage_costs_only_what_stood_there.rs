@@ -332,3 +332,55 @@ fn a_peer_brings_back_what_is_lost_and_gets_what_stood_behind_it() {
     }
     assert!(met > 0 && gaps > 0, "{met}, {gaps}");
 }
+
+#[test]
+fn whatever_is_damaged_the_rest_is_saved_and_can_be_made_whole() {
+    let (mut desk, mut book) = Desk::new(80, 120);
+    let (all, digest) = (entries(&mut book), book.digest().unwrap());
+    let theirs = Desk::export(&mut book);
+    // As a killed program leaves them: a part lies in the write-ahead log.
+    let open = desk.files("book");
+    drop(book);
+    let closed = desk.files("book");
+    let (mut whole, mut saved_some) = (0, 0);
+    for seed in 0..24 {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let mut draw = |below: usize| usize::try_from(rng.next_u32()).unwrap() % below;
+        let mut files = if seed % 2 == 0 { open.clone() } else { closed.clone() };
+        for (name, bytes) in &mut files {
+            let pages = bytes.len() / PAGE;
+            for _ in 0..if name == "book.db-shm" { 0 } else { pages / 6 } {
+                let page = draw(pages);
+                bytes[page * PAGE..(page + 1) * PAGE].fill(0x5a);
+            }
+            if seed % 5 == 4 && name != "book.db-shm" {
+                bytes.truncate(draw(bytes.len() + 1));
+            }
+        }
+        let copy = desk.copy(&files);
+        let (mut saved, report) = match desk.salvage(&copy) {
+            Ok(salvaged) => salvaged,
+            Err(error) => {
+                assert_eq!(error.code(), "beyond-salvage", "seed {seed}");
+                continue;
+            }
+        };
+        sound(&mut saved);
+        let here = entries(&mut saved);
+        assert!(here.is_subset(&all) && here.len() as u64 == report.entries, "seed {seed}");
+        saved_some += usize::from(!here.is_empty() && here.len() < all.len());
+        let back = saved.ingest(&mut theirs.as_slice(), &mut |_| {}).unwrap();
+        assert_eq!((back.refused, back.cut_off), (Vec::new(), false), "seed {seed}");
+        assert_eq!(entries(&mut saved), all, "seed {seed}");
+        // Keys of compartments that are lost come with a sync only.
+        if report.compartment_keys_lost == 0 {
+            assert_eq!(saved.digest().unwrap(), digest, "seed {seed}");
+            whole += 1;
+        }
+        sound(&mut saved);
+        // It opens again.
+        drop(saved);
+        desk.open(&format!("{copy}-salvaged")).unwrap();
+    }
+    assert!(whole >= 6 && saved_some >= 6, "{whole}, {saved_some}");
+}

@@ -356,6 +356,9 @@ def export(data):
             need(payload == h("export", data[:so_far]), "the end hash does not fit the file")
             of.end()
             return incident, logs, entries
+        if kind == 2:
+            need(len(payload) >= 144 and (len(payload) - 64) % 80 == 0, "a frame of parcels is no group of parcels")
+            continue
         need(kind == 1, f"a frame is of the unknown kind {kind}")
         leading = leading and int.from_bytes(payload[145:153], "little") > 1
         entries += run(payload, incident, logs, leading)

@@ -96,6 +96,35 @@ fn two_processes_sync_and_say_with_whom() {
 }
 
 #[test]
+fn without_an_address_known_ones_are_called_in_turn() {
+    let desk = two();
+    let said = desk.run(&["--json", "--book", "tablet", "sync"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    let error: Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!(error["code"], "no-address");
+    // One who answered before is called again; what he said then is said.
+    let server = Server::of(&desk, "book");
+    sync(&desk, "tablet", &server.address);
+    let again = desk.run(&["--book", "tablet", "sync"]);
+    assert!(again.stdout.starts_with(&format!("calling {} ...\nin sync with R. Alvarez", server.address)), "{again:?}");
+    // When nobody is there any more, the next known address is tried, and all of them are named.
+    let gone = server.address.clone();
+    drop(server);
+    let server = Server::of(&desk, "book");
+    assert_ne!(gone, server.address);
+    sync(&desk, "tablet", &server.address);
+    let newest = server.address.clone();
+    drop(server);
+    let said = desk.run(&["--json", "--book", "tablet", "sync"]);
+    assert_eq!(said.code, 5, "{said:?}");
+    let events: Vec<Value> = said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let named: Vec<(&str, &str)> =
+        events.iter().map(|e| (e["event"].as_str().unwrap(), e["host"].as_str().unwrap())).collect();
+    assert_eq!(named, [("calling", &newest[..]), ("no-answer", &newest), ("calling", &gone), ("no-answer", &gone)]);
+    assert!(said.stderr.contains("no-answer") && said.stderr.contains(&gone), "{said:?}");
+}
+
+#[test]
 fn what_another_process_writes_goes_out_within_a_second() {
     let desk = two();
     enrol(&desk, "phone", "dispenser");
@@ -226,7 +255,8 @@ fn a_cut_connection_loses_nothing_and_the_next_sync_goes_on() {
         assert_eq!(said.code, 5, "{said:?}");
         let code: Value = serde_json::from_str(said.stderr.trim()).unwrap();
         assert!(["cut", "hung-up"].contains(&code["code"].as_str().unwrap()), "{said:?}");
-        let here = desk.json(&["--book", "tablet", "status"])["entries"]["total"].as_u64().unwrap();
+        let status = desk.json(&["--book", "tablet", "status"]);
+        let here = status["entries"]["total"].as_u64().unwrap() + status["begun"].as_u64().unwrap();
         let told = answer(&said)["received"].as_u64().unwrap();
         assert!(here >= received + told, "what was told to be here is here");
         received = here;

@@ -69,6 +69,15 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const DISPENSES_PAIRED_MAX: usize = 128;
 /// Edits of one record above which its Automerge document is built for export only.
 pub const DOCUMENT_EDITS_MAX: usize = 2_048;
+/// Most logs of devices without a grant here that are taken in from one bringer.
+pub const STRANGE_LOGS_PER_BRINGER_MAX: usize = 256;
+/// Most bytes of them.
+pub const STRANGE_BYTES_PER_BRINGER_MAX: u64 = 16 * 1024 * 1024;
+/// Most logs of devices without a grant here that are taken in at all.
+pub const STRANGE_LOGS_MAX: usize = 1_024;
+/// Most bytes of them.
+pub const STRANGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Most beginnings of runs that are kept until their signed heads come, of those that one device brought.
 pub const BEGUN_PER_DEVICE_MAX: usize = 256;
 /// Most bytes of them: two runs of the greatest length.

@@ -5,7 +5,7 @@ use crate::host::SeededHost;
 use crate::pair::Link;
 use crate::world::{Author, World};
 use daybook_core::clock::random;
-use daybook_core::crypto::{DatabaseKey, DeviceSecret, KeySpace, Place, ReadingKey, open_history};
+use daybook_core::crypto::{DatabaseKey, DeviceSecret, KeySpace, Label, Place, ReadingKey, derive, open_history};
 use daybook_core::daybook::{Daybook, EnrolmentRequest, Membership, Terms};
 use daybook_core::entry::Sealed;
 use daybook_core::id::{CONTROL, CommitId, CompartmentId, DeviceId, EntryId, KeyId, Lane};
@@ -201,6 +201,7 @@ impl Camp {
     pub fn hand_over(&mut self, from: usize, to: usize) {
         let mut file = Vec::new();
         self.members[from].book.export_log(&mut file).expect("an export");
+        let file = without_parcels(&file);
         self.members[to].book.ingest(&mut file.as_slice(), &mut |_| {}).expect("taken in");
     }
 
@@ -302,4 +303,20 @@ impl Camp {
 fn last(author: &Author) -> EntryId {
     let log = &author.logs[&(CONTROL, Lane::Safety)];
     log.entries.last().expect("just written").id
+}
+
+/// An export as programs wrote it before files carried parcels.
+fn without_parcels(file: &[u8]) -> Vec<u8> {
+    let length = |at: usize| u32::from_le_bytes(*file[at..].first_chunk().expect("a length")) as usize;
+    let mut at = 18 + length(14);
+    let mut kept = file[..at].to_vec();
+    while file[at] != 0 {
+        let end = at + 5 + length(at + 1);
+        if file[at] != 2 {
+            kept.extend_from_slice(&file[at..end]);
+        }
+        at = end;
+    }
+    let hash = derive(Label::Export, &[&kept]);
+    [&kept[..], &[0, 32, 0, 0, 0], &hash].concat()
 }

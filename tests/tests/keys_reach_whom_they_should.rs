@@ -156,8 +156,11 @@ fn control_of(camp: &mut Camp, member: usize) -> Vec<Vec<u8>> {
         if kind == 0 {
             return runs;
         }
+        if kind != 1 {
+            continue;
+        }
         let run = daybook_core::log::Run::read(&payload).unwrap().verify(&incident).unwrap();
-        if kind == 1 && run.name().is_control() && run.name().device == device {
+        if run.name().is_control() && run.name().device == device {
             runs.push(payload.clone());
         }
     }

@@ -402,6 +402,60 @@ fn e011_frame_of_an_unknown_kind() {
     assert_eq!((report.new, report.cut_off, report.refused), (2, false, vec![("E-011".to_owned(), 1)]));
 }
 
+#[test]
+fn e012_no_room_for_logs_of_devices_without_a_grant() {
+    let mut world = World::new(11, 2, Role::Clinician);
+    let (_folder, mut book) = reader(&mut world);
+    let compartment = world.compartment(CompartmentKind::Clinical);
+    let body = Body::write(CommitId::new([1; 8]), Hlc::default(), &[note()]);
+    let (id, _, key) = world.epochs[&compartment].clone();
+    // The control log is not here: nobody has heard of anybody but the root.
+    let incident = world.incident;
+    let mut made_up = |number: u16, entries: usize| {
+        let author = &mut world.authors[0];
+        let [low, high] = number.to_le_bytes();
+        author.incarnation = Incarnation::new([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
+        (0..entries).for_each(|_| {
+            author.append(&incident, (compartment, Lane::Routine), &body, Some((&id, &key)));
+        });
+        let log = author.logs.remove(&(compartment, Lane::Routine)).unwrap();
+        log.run(0, entries)
+    };
+    let runs: Vec<Vec<u8>> = (0..300).map(|number| made_up(number, 1)).collect();
+    let report = take(&mut book, &runs);
+    assert_eq!((report.new, report.refused), (256, vec![("E-012".to_owned(), 44)]));
+    let waits = book.strangers().unwrap();
+    let bytes: usize = runs[..256].iter().map(Vec::len).sum();
+    assert_eq!((waits.logs, waits.bytes, waits.declined), (256, bytes as u64, 44));
+    // What is here already costs nothing again; nothing more comes of the same bringer, in no other log.
+    assert_eq!(take(&mut book, &runs[..9]).known, 9);
+    assert_eq!(book.strangers().unwrap().bytes, bytes as u64);
+    // Their grants come: they are like others, and there is room.
+    let control = world.control_runs();
+    assert_eq!(take(&mut book, &control).refused, []);
+    assert_eq!(book.strangers().unwrap(), daybook_core::daybook::Strangers::default());
+    let report = take(&mut book, &runs);
+    assert_eq!((report.new, report.known, report.refused), (44, 256, vec![]));
+}
+
+#[test]
+fn e013_frame_of_parcels_is_no_group_of_parcels() {
+    let (mut world, log) = two_notes();
+    let (_folder, mut book) = reader(&mut world);
+    let group = [[6; 32], [9; 32]].concat();
+    let frames = [
+        (RUN, log.run(0, 1)),
+        (2, group.clone()),
+        (2, [&group[..], &[7; 79]].concat()),
+        (2, [&[6; 32][..], &[0; 32], &[7; 80]].concat()),
+        (2, [&group[..], &[7; 80]].concat()),
+        (RUN, log.run(1, 2)),
+    ];
+    let file = file_of(&world.founding, &frames);
+    let report = book.ingest(&mut file.as_slice(), &mut |_| {}).unwrap();
+    assert_eq!((report.new, report.cut_off, report.refused), (2, false, vec![("E-013".to_owned(), 3)]));
+}
+
 // F: what needs the key. The entry is stored and relayed, without effect.
 
 #[test]
@@ -1603,10 +1657,10 @@ fn s012_the_books_do_not_come_to_agree() {
 #[test]
 fn s013_the_other_side_declines_or_wants_too_much() {
     let (_, mut book, mut session, mut peer) = met();
-    for log in 0..1_025_u32 {
+    for log in 0..4_097_u32 {
         let decline = [&log.to_le_bytes()[..], &[0; 28], b"E-010"].concat();
         peer.say(kind::DECLINE, &decline, &mut session, &mut book);
-        assert_eq!(session.is_ended(), log == 1_024, "{log}");
+        assert_eq!(session.is_ended(), log == 4_096, "{log}");
         while !session.is_ended() && session.poll_event().is_some() {}
     }
     ends_with(&mut session, SessionRule::TooMuch, "S-013");

@@ -1,11 +1,12 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Shift, Status as BookStatus, WhyNoKey};
+use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Shift, Status as BookStatus, Strangers, WhyNoKey};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
 use crate::output::Reply;
+use crate::show::meeting::bytes;
 use crate::show::text::safe;
 use crate::show::{fact, holdings, json};
 
@@ -21,6 +22,7 @@ pub struct Status {}
 pub fn run(_: Status, context: &mut Context) -> Answer {
     let mut book = context.open()?;
     let (status, elsewhere, held) = (book.status()?, book.elsewhere()?, book.holdings()?);
+    let (strangers, begun) = (book.strangers()?, book.begun_entries()?);
     let object = json!({
         "incident": status.incident,
         "incident_id": status.incident_id,
@@ -34,13 +36,40 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "shift": shift_word(status.shift),
         "shift_end": shift_end(status.shift).map(|end| holdings::at(end, context.offset())),
         "bytes_on_disk": status.bytes_on_disk,
+        "begun": begun,
+        "strangers": {"logs": strangers.logs, "bytes": strangers.bytes, "declined": strangers.declined},
         "only_here": held.only_here(),
         "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
         "holders": json::list(&held.holders, |holder| holdings::holder(holder, context.offset())),
         "held": json::list(&held.logs, holdings::log),
     });
     let shift = shift_text(status.shift, context.offset());
-    Ok(Reply::new(object, text(&status) + &shift + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
+    let text = text(&status) + &shift + &begun_text(begun) + &strangers_text(&strangers);
+    Ok(Reply::new(object, text + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
+}
+
+/// What a cut left.
+fn begun_text(entries: u64) -> String {
+    match entries {
+        0 => String::new(),
+        _ => format!("cut off:   {entries} entries came without their end; the next sync brings it\n"),
+    }
+}
+
+/// What came of devices that nobody here has heard of, and what there was no room for.
+fn strangers_text(strangers: &Strangers) -> String {
+    let mut text = String::new();
+    if strangers.logs > 0 {
+        let (logs, size) = (strangers.logs, bytes(strangers.bytes));
+        text.push_str(&format!("unknown:   {logs} logs ({size}) of devices whose grants are not here wait for them\n"));
+    }
+    if strangers.declined > 0 {
+        let runs = strangers.declined;
+        text.push_str(&format!(
+            "           {runs} pieces more were not taken in: there is no room; sync with an administrator's device first\n"
+        ));
+    }
+    text
 }
 
 fn peer_json(peer: &PeerSeen, offset: i16) -> Value {

@@ -17,13 +17,14 @@ use crate::show::text::safe;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Both books then hold the same. What came stays if the connection is cut, and the next sync goes on from there.
+Without HOST it calls where a device answered before, and where the enrolment said that one answers.
 Through SSH:  daybook sync --through \"ssh shelter daybook sync --stdio\"
 
 Example:
   daybook --book tablet sync 10.0.0.7:7373")]
 pub struct Sync {
     /// The other computer, on which `daybook serve` runs; port 7373 if none is given
-    #[arg(value_name = "HOST[:PORT]", required_unless_present_any = ["stdio", "through"])]
+    #[arg(value_name = "HOST[:PORT]")]
     host: Option<String>,
     /// Answer whoever calls through standard input and output
     #[arg(long, conflicts_with_all = ["host", "through"])]
@@ -41,19 +42,22 @@ pub struct Sync {
 /// # Errors
 /// When nobody answers, the other side is no member, or the connection was cut.
 pub fn run(args: &Sync, context: &mut Context) -> Answer {
+    let mut book = context.open()?;
+    let known = book.addresses()?;
     let whom = match (&args.host, &args.through) {
         (Some(host), _) => Dial::Host(host),
         (None, Some(command)) => Dial::Command(command),
-        (None, None) => Dial::Stdio,
+        (None, None) if args.stdio => Dial::Stdio,
+        (None, None) if known.is_empty() => return Err(nobody_known()),
+        (None, None) => Dial::FirstOf(&known),
     };
-    let book = context.open()?;
     // Standard output carries the session itself with --stdio.
     let mut progress = (!args.stdio && !args.stay).then(|| context.progress("entries"));
     let json = context.output().json;
     let stop = args.stay.then(|| Box::pin(net::asked_to_stop()) as net::Stop);
     let (mut total, mut moved) = (None, 0);
     let report = net::dial(book, whom, NetLimits::default(), stop, &mut |notice| {
-        if args.stay {
+        if args.stay || matches!(notice, Notice::Calling { .. } | Notice::NoAnswer { .. }) {
             serve::tell(&notice, json);
         }
         match notice {
@@ -68,9 +72,16 @@ pub fn run(args: &Sync, context: &mut Context) -> Answer {
     if let Some(progress) = progress {
         progress.end();
     }
-    let report = report.map_err(|error| serve::failure(error, args.host.as_deref().unwrap_or("-")))?;
+    let at = args.host.clone().unwrap_or_else(|| if known.is_empty() { "-".to_owned() } else { known.join(", ") });
+    let report = report.map_err(|error| serve::failure(error, &at))?;
     let answer = answer(&report);
     if args.stdio { on_stderr(answer, context) } else { answer }
+}
+
+/// No address was given, and none is known.
+fn nobody_known() -> Failure {
+    Failure::usage("no-address", "no address was given, and this book knows none")
+        .then("name the other computer: daybook sync HOST, where `daybook serve` runs on HOST")
 }
 
 /// The answer where standard output belongs to the session.

@@ -13,6 +13,8 @@ use super::{fact, json as object};
 pub fn event(notice: &Notice) -> Option<Value> {
     Some(match notice {
         Notice::Listening(address) => json!({"event": "listening", "address": address.to_string()}),
+        Notice::Calling { host } => json!({"event": "calling", "host": host}),
+        Notice::NoAnswer { host } => json!({"event": "no-answer", "host": host}),
         Notice::Connected { seat, from } => json!({"event": "connected", "connection": seat, "from": from}),
         Notice::TurnedAway { from } => json!({"event": "turned-away", "from": from}),
         Notice::Known { seat, who } => json!({"event": "known", "connection": seat, "with": object::author(who)}),
@@ -45,6 +47,8 @@ pub fn line(notice: &Notice) -> Option<String> {
         Notice::Listening(address) => {
             format!("listening on {address}; others run `daybook sync HOST:{}`; Ctrl-C ends it", address.port())
         }
+        Notice::Calling { host } => format!("calling {} ...", safe(host)),
+        Notice::NoAnswer { host } => format!("{}: nobody answers", safe(host)),
         Notice::TurnedAway { from } => format!("{from}: turned away, too many are connected"),
         Notice::Known { seat, who } => format!("[{seat}] {} is here", name(Some(who))),
         Notice::Agreed { seat, agreement: Agreement::InSync } => format!("[{seat}] both books hold the same"),

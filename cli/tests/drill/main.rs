@@ -37,7 +37,7 @@ fn found(answer: &Value) -> model::Raised {
 }
 
 /// What travelled is what the transport counted, and came once.
-fn check_meetings(answer: &Value) {
+fn check_meetings_of(answer: &Value) {
     for meeting in array(answer, "shared").iter().chain(array(answer, "meetings")) {
         for side in ["caller", "server"] {
             let (said, counted) =
@@ -61,6 +61,13 @@ fn check_meetings(answer: &Value) {
             .sum();
         let grown = number(&device["after"], "entries") - number(&device["before"], "entries");
         assert_eq!(came, grown, "nothing comes twice, and nothing else comes: {device}");
+    }
+}
+
+/// As [`check_meetings_of`], and everybody is shown the same findings.
+fn check_meetings(answer: &Value) {
+    check_meetings_of(answer);
+    for device in array(answer, "devices") {
         assert_eq!(number(&device["after"], "open_findings"), array(answer, "findings").len() as u64, "{device}");
     }
 }
@@ -113,6 +120,14 @@ fn a_device_that_does_not_merge_fails_the_drill_and_nothing_is_left_behind() {
         assert_eq!(said.code, 70, "{said:?}");
         let answer: Value = serde_json::from_str(said.stdout.lines().last().unwrap()).unwrap();
         assert_eq!((&answer["same"], &answer["digest"]), (&json!(false), &Value::Null));
+        // It took part and stored all that the others have, and shows another record.
+        check_meetings_of(&answer);
+        let of = |key: &str| array(&answer, "devices").iter().map(|of| of[key].clone()).collect::<Vec<_>>();
+        let (digests, after) = (of("digest"), of("after"));
+        assert!(after.windows(2).all(|two| two[0]["entries"] == two[1]["entries"]), "{after:?}");
+        let differs = usize::from(device == "3") * 2;
+        let others: Vec<&Value> = digests.iter().enumerate().filter(|(at, _)| *at != differs).map(|(_, d)| d).collect();
+        assert!(others[0] == others[1] && *others[0] != digests[differs], "{digests:?}");
         let error: Value = serde_json::from_str(&said.stderr).unwrap();
         assert_eq!(error["code"], "books-differ");
         assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the temporary folder is removed");

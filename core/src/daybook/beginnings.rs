@@ -45,6 +45,15 @@ impl Daybook {
         Ok(ends.into_iter().map(|(_, end)| end).collect())
     }
 
+    /// How many entries came before a cut whose signed heads did not: they are safe, and count for nothing yet.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be read.
+    pub fn begun_entries(&mut self) -> Result<u64, Error> {
+        let rows = Store::begun(self.store.read()?)?;
+        Ok(rows.iter().map(|row| (row.seq + 1).saturating_sub(row.first_seq)).sum())
+    }
+
     /// The runs, each together with the beginning that it ends; none if there are no beginnings.
     pub(super) fn with_beginnings(&mut self, runs: &[Vec<u8>]) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let incident = self.state.ring.incident;

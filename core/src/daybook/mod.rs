@@ -3,6 +3,7 @@
 //! Owns the order of the stations and the handle; owns no rule and no table. Every method that writes is
 //! durable when it returns `Ok`, and has written nothing when it returns an error, unless the error says so.
 
+mod addresses;
 mod beginnings;
 mod charts;
 mod dispensing;
@@ -24,6 +25,7 @@ mod receipts;
 mod salvage;
 mod saying;
 mod state;
+mod strangers;
 mod syncing;
 mod transfer;
 mod types;
@@ -41,6 +43,7 @@ pub use peers::{Elsewhere, PeerSeen};
 pub use receipts::Doubt;
 pub use salvage::{LostPlaces, SalvageReport};
 pub use saying::Say;
+pub use strangers::Strangers;
 pub use types::{
     AllergyStatus, Author, Chart, EntryCode, EntryCounts, FactView, FindingView, HistoryLine, IngestReport, LogLine,
     NewIncident, PatientSummary, ReadingView, ShownValue, Status, StockLine, VerifyReport, Warning, Written,

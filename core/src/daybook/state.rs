@@ -26,6 +26,8 @@ pub(super) mod value {
     pub const BEGIN: &str = "begin incarnation";
     pub const HLC: &str = "hlc";
     pub const VIEWS: &str = "views";
+    /// Set by an exercise that must fail: what comes is stored and goes no further.
+    pub const STORE_ONLY: &str = "store only";
     /// Runs of control entries that are known without their chain.
     pub const ALONE: &str = "control alone";
 }
@@ -46,6 +48,8 @@ pub(super) struct State {
     /// The grant that this device's entries stand on.
     pub grant: EntryId,
     pub hlc: Hlc,
+    /// Whether what comes is stored and goes no further: an exercise that must fail.
+    pub store_only: bool,
     pub control: Vec<ControlEntry>,
     /// How logs fork, as far as the control set asks.
     pub chains: Chains,
@@ -82,6 +86,7 @@ impl State {
             begin: Store::value_in(connection, value::BEGIN)?.is_some(),
             grant: EntryId::ZERO,
             hlc: Hlc::from_bits(hlc),
+            store_only: Store::value_in(connection, value::STORE_ONLY)?.is_some(),
             control: Vec::new(),
             chains: Chains::default(),
             logs: Logs::load(connection)?,

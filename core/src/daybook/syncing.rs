@@ -4,6 +4,7 @@ use super::Daybook;
 use super::error::Error;
 use super::keys::shift;
 use super::state::value;
+use super::strangers::NO_ROOM;
 use crate::crypto::{DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
 use crate::id::{DeviceId, EntryId, KeyId, LogId};
@@ -111,10 +112,10 @@ impl Daybook {
     }
 
     /// Takes runs and says what became of each, counted in the entries that came of it.
-    fn take_whole(&mut self, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
-        let report = self.take_runs(runs)?;
+    fn take_whole(&mut self, from: DeviceId, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
+        let report = self.take_runs_of(from, runs)?;
         if !report.refused.is_empty() {
-            return self.take_one_by_one(runs, came);
+            return self.take_one_by_one(from, runs, came);
         }
         // The sums are exact; which run brought what is known only if all of it was new.
         let mut new = report.new;
@@ -127,17 +128,18 @@ impl Daybook {
     }
 
     /// Takes runs of which at least one is refused or declined, one by one, and says what became of each.
-    fn take_one_by_one(&mut self, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
+    fn take_one_by_one(&mut self, from: DeviceId, runs: &[Vec<u8>], came: &[Vec<u8>]) -> Result<Vec<Outcome>, Error> {
         let mut outcomes = Vec::with_capacity(runs.len());
         for (run, came) in runs.iter().zip(came) {
             if let Err(error) = Run::read(run).and_then(|run| run.verify(&self.state.ring.incident)) {
                 outcomes.push(Outcome::Refused(error));
                 continue;
             }
-            let report = self.take_runs(std::slice::from_ref(run))?;
+            let report = self.take_runs_of(from, std::slice::from_ref(run))?;
             outcomes.push(match report.refused.first() {
                 None => outcome(report.new, came),
                 Some((code, _)) if code == "E-003" => Outcome::Declined("E-003"),
+                Some((code, _)) if code == NO_ROOM => Outcome::Declined(NO_ROOM),
                 Some(_) => Outcome::Declined("E-010"),
             });
         }
@@ -235,9 +237,9 @@ impl Shelf for Daybook {
         Ok(runs.into_iter().map(out).collect())
     }
 
-    fn take(&mut self, _from: DeviceId, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
-        let Some(whole) = self.with_beginnings(runs)? else { return Ok(self.take_whole(runs, runs)?) };
-        let outcomes = self.take_whole(&whole, runs)?;
+    fn take(&mut self, from: DeviceId, runs: &[Vec<u8>]) -> Result<Vec<Outcome>, Trouble> {
+        let Some(whole) = self.with_beginnings(runs)? else { return Ok(self.take_whole(from, runs, runs)?) };
+        let outcomes = self.take_whole(from, &whole, runs)?;
         self.drop_beginnings(&whole)?;
         Ok(outcomes)
     }

@@ -2,21 +2,23 @@
 //!
 //! ```text
 //! file  = "DAYBOOK LOG\0" 12 | format 2 | founding length 4 | founding statement with signatures | frames
-//! frame = kind 1 | length 4 | payload       kind 1: a run       kind 0, the last: hash of all before it 32
+//! frame = kind 1 | length 4 | payload       kind 1: a run       kind 2: a group of parcels
+//!                                           kind 0, the last: hash of all before it 32
 //! ```
 
 use super::Daybook;
 use super::enrolment::alone;
 use super::error::Error;
 use super::judging::{Since, rejudge};
-use super::keys::open_keys;
+use super::keys::{open_keys, parcels_to_carry, take_carried};
 use super::state::{State, control_entry, value};
+use super::strangers::{Counted, NO_ROOM, Room};
 use super::types::IngestReport;
-use crate::crypto::{Deriver, Label};
+use crate::crypto::{Deriver, Label, ParcelGroup};
 use crate::id::{DeviceId, EntryId};
 use crate::limits::{
     BYTES_PER_COMMIT_MAX, CONTROL_BODY_BYTES_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX,
-    FORMAT, FRAME_BYTES_MAX, SIGNED_EVERY,
+    FORMAT, FRAME_BYTES_MAX, PARCEL_BYTES, SIGNED_EVERY,
 };
 use crate::log::{Run, RunBuilder, VerifiedRun};
 use crate::merge::{Intake, Logs};
@@ -29,13 +31,15 @@ use std::io::{Read, Write};
 
 const MAGIC: &[u8; 12] = b"DAYBOOK LOG\0";
 const RUN: u8 = 1;
+const PARCELS: u8 = 2;
 const END: u8 = 0;
 
 /// Bytes of one exported run above which the next signed head ends it.
 const RUN_BYTES: usize = 1024 * 1024;
 
 impl Daybook {
-    /// Writes all logs as runs: control first, then by lane. Returns how many entries were written.
+    /// Writes all logs as runs: control first, then by lane; and the keys that devices of the incident may have,
+    /// wrapped for each of them. Returns how many entries were written.
     ///
     /// # Errors
     /// [`Error::File`] if the target cannot be written; the book is not touched.
@@ -52,25 +56,37 @@ impl Daybook {
         put(&FORMAT.to_le_bytes())?;
         put(&length(founding.len()))?;
         put(founding)?;
+        let mut frame = |kind: u8, payload: &[u8]| {
+            put(&[kind])?;
+            put(&length(payload.len()))?;
+            put(payload)
+        };
         let mut entries = 0;
-        self.store.at_one_moment(|connection| {
-            for (run, count) in alone::without_chain(connection, &self.state.ring.incident)? {
+        let Self { store, state, host, .. } = self;
+        store.at_one_moment(|connection| {
+            for (run, count) in alone::without_chain(connection, &state.ring.incident)? {
                 entries += count;
-                put(&[RUN])?;
-                put(&length(run.len()))?;
-                put(&run)?;
+                frame(RUN, &run)?;
             }
-            for log in Store::logs(connection)? {
-                for branch in Store::branches(connection, log.number)? {
-                    export_branch(connection, &log, &branch, &mut |run, count| {
-                        entries += count;
-                        put(&[RUN])?;
-                        put(&length(run.len()))?;
-                        Ok(put(&run)?)
-                    })?;
+            let (control, others): (Vec<LogRow>, Vec<LogRow>) =
+                Store::logs(connection)?.into_iter().partition(|log| log.name.is_control());
+            let mut logs = |logs: &[LogRow], frame: &mut dyn FnMut(u8, &[u8]) -> std::io::Result<()>| {
+                for log in logs {
+                    for branch in Store::branches(connection, log.number)? {
+                        export_branch(connection, log, &branch, &mut |run, count| {
+                            entries += count;
+                            Ok(frame(RUN, &run)?)
+                        })?;
+                    }
                 }
+                Ok::<(), Error>(())
+            };
+            logs(&control, &mut frame)?;
+            // Behind control, which says what they are keys of; before what they open.
+            for group in parcels_to_carry(connection, state, host.as_mut())? {
+                frame(PARCELS, &group.encode())?;
             }
-            Ok::<(), Error>(())
+            logs(&others, &mut frame)
         })?;
         to.write_all(&[&[END][..], &length(32), &hash.finish()].concat())?;
         Ok(entries)
@@ -94,7 +110,7 @@ impl Daybook {
         let mut looked_at = 0;
         loop {
             let mut batch: Vec<Vec<u8>> = Vec::new();
-            let mut bytes = 0;
+            let (mut bytes, mut parcels) = (0, Vec::new());
             let mut more = true;
             // A run has at most 1,024 entries, so a batch stays within what one commit takes.
             while batch.len() < ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX && bytes < BYTES_PER_COMMIT_MAX {
@@ -102,6 +118,10 @@ impl Daybook {
                     Frame::Run(run) => {
                         bytes += run.len();
                         batch.push(run);
+                    }
+                    Frame::Parcels(group) => {
+                        bytes += group.parcels.len() * PARCEL_BYTES;
+                        parcels.push(group);
                     }
                     Frame::Refused(code) => *refused.entry(code.to_owned()).or_default() += 1,
                     Frame::End { whole } => {
@@ -112,6 +132,9 @@ impl Daybook {
                 }
             }
             let taken = self.take_runs(&batch)?;
+            if !parcels.is_empty() {
+                self.write(|writer| take_carried(writer, &parcels))?;
+            }
             report.new += taken.new;
             report.known += taken.known;
             report.own_entries_returned |= taken.own_entries_returned;
@@ -134,11 +157,17 @@ impl Daybook {
     /// # Errors
     /// As [`Daybook::ingest`]; then nothing of this batch was stored.
     pub fn take_runs(&mut self, runs: &[Vec<u8>]) -> Result<IngestReport, Error> {
+        self.take_runs_of(DeviceId::ZERO, runs)
+    }
+
+    /// As [`Daybook::take_runs`], of runs that a device brought; zeros stand for files.
+    pub(super) fn take_runs_of(&mut self, bringer: DeviceId, runs: &[Vec<u8>]) -> Result<IngestReport, Error> {
         if runs.is_empty() {
             return Ok(IngestReport::default());
         }
         self.write(|writer| {
             let mut report = IngestReport::default();
+            let mut strangers = Counted::default();
             let mut refused: BTreeMap<String, u64> = BTreeMap::new();
             let mut control = false;
             for bytes in runs {
@@ -150,8 +179,16 @@ impl Daybook {
                         continue;
                     }
                 };
+                let room = strangers.room(writer.tx, &writer.state.ring.roster, bringer, (&run, bytes.len()))?;
+                if matches!(room, Room::No) {
+                    *refused.entry(NO_ROOM.to_owned()).or_default() += 1;
+                    continue;
+                }
                 match take_run(writer.tx, writer.state, &run) {
                     Ok(taken) => {
+                        if taken.new > 0 && matches!(room, Room::Some) {
+                            strangers.count(bringer, (&run, bytes.len()));
+                        }
                         report.new += taken.new;
                         report.known += taken.known;
                         // A fork of a log that a cut names may change which of its entries are ancestors.
@@ -185,6 +222,7 @@ impl Daybook {
                     }
                 }
             }
+            strangers.keep(writer.tx)?;
             if control {
                 join_alone(writer.tx, writer.state)?;
                 let before = std::mem::take(&mut writer.state.ring.roster);
@@ -197,12 +235,27 @@ impl Daybook {
         })
     }
 
+    /// From now on, also when it is opened again, this book stores what comes, relays it, and does not merge it. For
+    /// an exercise that must fail: nobody sees here what others wrote.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written.
+    pub fn stop_merging(&mut self) -> Result<(), Error> {
+        self.write(|writer| {
+            writer.state.store_only = true;
+            Ok(Store::set_value(writer.tx, value::STORE_ONLY, &[1])?)
+        })
+    }
+
     /// Makes the views of everything that was taken in. A crash on the way loses nothing: what was marked
     /// stays marked, and the next call goes on.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be written.
     pub fn post_all(&mut self) -> Result<(), Error> {
+        if self.state.store_only {
+            return Ok(());
+        }
         loop {
             let posted = self.write(|writer| {
                 let State { logs, backlog, ring, .. } = &mut *writer.state;
@@ -269,7 +322,7 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
     let key = |seq| EntryKey::new(appended.log, seq, appended.branch);
     if run.name().is_control() {
         new().try_for_each(|entry| take_control(tx, state, key(entry.seq())))?;
-    } else {
+    } else if !state.store_only {
         let mut intake = Intake::new(tx, &state.ring, &mut state.backlog);
         for entry in new() {
             intake.take((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()))?;
@@ -389,6 +442,7 @@ fn length(bytes: usize) -> [u8; 4] {
 /// One frame of a file.
 enum Frame {
     Run(Vec<u8>),
+    Parcels(ParcelGroup),
     Refused(&'static str),
     End { whole: bool },
 }
@@ -466,6 +520,10 @@ impl<'a> Frames<'a> {
         let Some(payload) = self.sized(FRAME_BYTES_MAX)? else { return Ok(Frame::End { whole: false }) };
         match kind {
             [RUN] => Ok(Frame::Run(payload)),
+            [PARCELS] => Ok(match ParcelGroup::decode(&payload, FRAME_BYTES_MAX / PARCEL_BYTES) {
+                Ok(group) => Frame::Parcels(group),
+                Err(_) => Frame::Refused("E-013"),
+            }),
             [END] => {
                 self.ended = true;
                 let nothing_follows = !self.fill(&mut [0])?;

@@ -26,6 +26,7 @@ enum Message {
     Bytes { seat: u64, bytes: Vec<u8>, permit: OwnedSemaphorePermit },
     Room,
     Gone { seat: u64 },
+    Calls { host: String },
     Stop,
 }
 
@@ -56,6 +57,7 @@ impl Clerk {
             began: Instant::now(),
             looked_ms: 0,
             version,
+            called: None,
             stopping: false,
         };
         std::thread::Builder::new().name("book".into()).spawn(move || desk.work()).map_err(NetError::System)?;
@@ -82,6 +84,11 @@ impl Clerk {
     /// Says that a stream is gone.
     pub fn gone(&self, seat: u64) {
         self.say(Message::Gone { seat });
+    }
+
+    /// Says that the next session is with whoever answered at an address; it is remembered once they agree.
+    pub fn calls(&self, host: &str) {
+        self.say(Message::Calls { host: host.to_owned() });
     }
 
     /// Ends all sessions in order, and then the thread.
@@ -117,6 +124,8 @@ struct Desk {
     began: Instant,
     looked_ms: u64,
     version: Option<i64>,
+    /// Where the other side answered, if this side called it.
+    called: Option<String>,
     stopping: bool,
 }
 
@@ -175,6 +184,7 @@ impl Desk {
                     seat.gone = true;
                 }
             }
+            Message::Calls { host } => self.called = Some(host),
             Message::Stop => {
                 self.stopping = true;
                 for seat in self.seats.values_mut() {
@@ -280,6 +290,12 @@ impl Desk {
             }
         }
         let late = seat.ended_ms.is_some_and(|ended| now >= ended.saturating_add(LAST_BYTES_MS));
+        if seat.report.agreement > Agreement::Open
+            && let Some(host) = self.called.take()
+            && let Err(error) = book.note_reached(&host)
+        {
+            tracing::warn!(code = error.code(), "it was not noted where the other side answers");
+        }
         let over = seat.session.is_ended() && (!seat.session.has_output() || seat.out.is_closed() || seat.gone || late);
         if over {
             seat.report.ms = now.saturating_sub(seat.began_ms);

@@ -10,6 +10,16 @@ use std::net::SocketAddr;
 pub enum Notice {
     /// The server can be called here.
     Listening(SocketAddr),
+    /// An address is called.
+    Calling {
+        /// The address.
+        host: String,
+    },
+    /// Nobody answers at an address; the next one is tried, if there is one.
+    NoAnswer {
+        /// The address.
+        host: String,
+    },
     /// Somebody called, or was called.
     Connected {
         /// The connection.

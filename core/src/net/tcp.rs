@@ -138,6 +138,8 @@ pub async fn asked_to_stop() {
 pub enum Dial<'a> {
     /// A server, as `host` or `host:port`.
     Host(&'a str),
+    /// The first of some servers that answers.
+    FirstOf(&'a [String]),
     /// Whoever is at the other end of standard input and output, and calls.
     Stdio,
     /// A command that a shell runs and that speaks by its standard input and output, as `ssh` does.
@@ -167,11 +169,11 @@ pub fn dial(
         match whom {
             Dial::Host(host) => {
                 let stream = connect(host, limits).await?;
-                let _ = stream.set_nodelay(true);
-                let (reader, writer) = stream.into_split();
-                let clerk = Clerk::start(book, limits.session, told)?;
-                let carried = carry(end.by(&clerk), Side::Caller, stay, host.to_owned(), reader, writer);
-                report_of(carried, notices, end, tell).await
+                over_tcp((book, limits), (host, stream), (told, notices), (stay, end), tell).await
+            }
+            Dial::FirstOf(hosts) => {
+                let (host, stream) = first_of(hosts, limits, tell).await?;
+                over_tcp((book, limits), (host, stream), (told, notices), (stay, end), tell).await
             }
             Dial::Stdio => {
                 let clerk = Clerk::start(book, limits.session, told)?;
@@ -196,6 +198,40 @@ pub fn dial(
     // A thread that waits for standard input would wait for ever.
     runtime.shutdown_background();
     report
+}
+
+/// Connects to the first of some servers that answers.
+async fn first_of<'h>(
+    hosts: &'h [String],
+    limits: NetLimits,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<(&'h str, TcpStream), NetError> {
+    let mut last = NetError::NoAnswer(std::io::ErrorKind::AddrNotAvailable.into());
+    for host in hosts {
+        tell(Notice::Calling { host: host.clone() });
+        match connect(host, limits).await {
+            Ok(stream) => return Ok((host, stream)),
+            Err(error) => last = error,
+        }
+        tell(Notice::NoAnswer { host: host.clone() });
+    }
+    Err(last)
+}
+
+/// Has a session over TCP with a server that answered, and remembers where that was.
+async fn over_tcp(
+    (book, limits): (Daybook, NetLimits),
+    (host, stream): (&str, TcpStream),
+    (told, notices): (UnboundedSender<Notice>, UnboundedReceiver<Notice>),
+    (stay, mut end): (bool, Ending),
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Report, NetError> {
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    let clerk = Clerk::start(book, limits.session, told)?;
+    clerk.calls(host);
+    let carried = carry(end.by(&clerk), Side::Caller, stay, host.to_owned(), reader, writer);
+    report_of(carried, notices, end, tell).await
 }
 
 /// Syncs over a stream that the caller brings: Bluetooth, Wi-Fi Direct, a pipe. As [`dial`] otherwise; runs in

@@ -236,6 +236,12 @@ impl Roster {
         self.tree.is_above(upper, grant)
     }
 
+    /// Whether a device is or was a root, or holds or held a grant that counts.
+    #[must_use]
+    pub fn knows(&self, device: DeviceId) -> bool {
+        self.roots.was(device) || self.tree.of_device(&device).iter().any(|grant| self.held.contains_key(grant))
+    }
+
     /// The revokes that end a grant, in rising order; none if it is in force or does not count.
     #[must_use]
     pub fn ended_by(&self, grant: &EntryId) -> BTreeSet<EntryId> {

@@ -31,6 +31,29 @@ impl Store {
         Ok(new)
     }
 
+    /// All parcels that are kept, in the groups in which they were made, in order of key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read; rows that do not fit are left out.
+    pub fn parcel_groups(connection: &Connection) -> Result<Vec<ParcelGroup>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT key, ephemeral, recipient, sealed FROM parcel ORDER BY key, ephemeral, recipient, id",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut groups: Vec<ParcelGroup> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (key_id, Ok(ephemeral)) = (KeyId::new(row.get(0)?), AgreementPublic::parse(&row.get(1)?)) else {
+                continue;
+            };
+            let parcel = Parcel { recipient: DeviceId::new(row.get(2)?), sealed: row.get(3)? };
+            match groups.last_mut().filter(|group| group.key_id == key_id && group.ephemeral == ephemeral) {
+                Some(group) => group.parcels.push(parcel),
+                None => groups.push(ParcelGroup { key_id, ephemeral, parcels: vec![parcel] }),
+            }
+        }
+        Ok(groups)
+    }
+
     /// The parcels for a device whose keys are not held here, or not with their history, oldest first.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ impl Default for Limits {
             credit_per_second: 256,
             rounds: 64,
             logs_per_round: 16_384,
-            declined: 1_024,
+            declined: 4_096,
             wants: 64,
         }
     }

@@ -8,6 +8,8 @@ use daybook_core::roster::SignedFounding;
 
 /// Kind of a frame that holds a run.
 pub const RUN: u8 = 1;
+/// Kind of a frame that holds a group of parcels.
+pub const PARCELS: u8 = 2;
 /// Kind of the last frame.
 pub const END: u8 = 0;
 

@@ -9,6 +9,7 @@ use crate::clock::Host;
 use crate::codec::Malformed;
 use crate::crypto::open_reply;
 use crate::daybook::Daybook;
+use crate::daybook::addresses::keep_given;
 use crate::daybook::error::Error;
 use crate::daybook::founding::{Membership, holds_a_book};
 use crate::daybook::syncing::PATH;
@@ -131,6 +132,7 @@ impl Daybook {
     pub fn accept(folder: &Path, passphrase: &[u8], offer: &Offer, host: Box<dyn Host>) -> Result<Self, Error> {
         let book = Self::join_with(folder, passphrase, &offer.membership, host, |tx| {
             alone::set_runs(tx, &offer.runs)?;
+            keep_given(tx, &offer.addresses)?;
             Ok(Store::set_value(tx, PATH, &offer.path)?)
         })?;
         Pending::remove(folder);

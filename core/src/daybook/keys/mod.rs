@@ -11,6 +11,7 @@
 //! peer  ──> given: which keys it may have ──> parcels ──> opening: own parcels, and what histories carry
 //! ```
 
+mod carried;
 mod epochs;
 mod exposure;
 mod extension;
@@ -21,6 +22,7 @@ mod parcels;
 pub(super) mod shift;
 mod trouble;
 
+pub(super) use carried::{parcels_to_carry, take_carried};
 pub(super) use epochs::{begin_epoch, epoch_for_newcomer};
 pub use exposure::{Blindness, ExposedCompartment, Exposure};
 pub(super) use given::entitled;

@@ -384,3 +384,17 @@ fn a_device_without_a_key_writes_at_once_under_an_epoch_of_its_own() {
     let relay = camp.admit(Role::Relay, true);
     assert_eq!(camp.write(relay, "no").unwrap_err().code(), "no-right");
 }
+
+#[test]
+fn a_revoke_of_a_grant_that_is_not_here_yet_is_honoured_all_the_same() {
+    let mut camp = Camp::new(9);
+    let a = camp.admit(Role::Clinician, true);
+    let x = camp.admit(Role::Clinician, true);
+    let x_grant = camp.members[x].grant;
+    camp.forge(None, revoke(vec![x_grant]));
+    // He hears of the revoke and not yet of the grant.
+    camp.hear(a, None);
+    assert!(!camp.members[a].book.roster().unwrap().grants().contains_key(&x_grant));
+    let entry = camp.write(a, "Okoye").unwrap();
+    assert!(!camp.opens(x, &camp.sealed(a)).contains(&entry));
+}

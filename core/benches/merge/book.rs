@@ -1,5 +1,6 @@
 //! A book of a member, filled by the way that sync will use.
 
+use daybook_core::crypto::DeviceSecret;
 use daybook_core::daybook::Daybook;
 use daybook_core::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
 use daybook_tests::host::SeededHost;
@@ -11,7 +12,12 @@ pub const RUNS_PER_COMMIT: usize = ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX;
 
 /// A new book of the first author, which knows the control log and nothing else.
 pub fn empty(world: &World, folder: &Path) -> Daybook {
-    let member = world.membership(&world.authors[0].device);
+    of(world, &world.authors[0].device, folder)
+}
+
+/// The same of a device.
+pub fn of(world: &World, device: &DeviceSecret, folder: &Path) -> Daybook {
+    let member = world.membership(device);
     let host = Box::new(SeededHost::new(77));
     let mut book = Daybook::join(folder, b"a passphrase of the benchmark", &member, host).expect("a new book");
     let taken = book.take_runs(&world.control_runs()).expect("the control log");

@@ -1,7 +1,7 @@
 //! Speed of the book on the workload `merge-1`, beside plain Automerge on the same changes in the same run.
 //!
 //! ```text
-//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|append|memory|import|sync]... [--runs 5]
+//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|verify|keys|append|memory|import|sync]... [--runs 5]
 //!                                              [--entries 100000] [--dir PATH] [--full] [--json]
 //! ```
 //!
@@ -20,6 +20,7 @@ mod append;
 mod automerge_sync;
 mod book;
 mod import;
+mod keys;
 mod measure;
 mod meeting;
 mod memory;
@@ -119,10 +120,16 @@ fn main() {
         measure::machine(),
         if pinned { "pinned to one core" } else { "NOT pinned: run under `taskset -c 0`" }
     ));
-    if ["merge", "stages"].iter().any(|name| options.wants(name)) {
+    if options.wants("keys") {
+        results.insert("keys".into(), keys::measure(&options));
+    }
+    if ["merge", "stages", "verify"].iter().any(|name| options.wants(name)) {
         let workload = generate(&options, &mut results);
         if options.wants("stages") {
             results.insert("stages".into(), stages::measure(&options, &workload));
+        }
+        if options.wants("verify") {
+            results.insert("verify".into(), keys::verification(&options, &workload));
         }
         if options.wants("merge") {
             results.insert("merge".into(), merge::measure(&options, &workload));

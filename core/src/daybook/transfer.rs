@@ -14,6 +14,7 @@ use super::keys::{open_keys, parcels_to_carry, take_carried};
 use super::state::{State, control_entry, value};
 use super::strangers::{Counted, NO_ROOM, Room};
 use super::types::IngestReport;
+use crate::clock::Hlc;
 use crate::crypto::{Deriver, Label, ParcelGroup};
 use crate::id::{DeviceId, EntryId};
 use crate::limits::{
@@ -379,18 +380,38 @@ fn adopt_clock(tx: &Connection, state: &mut State) -> Result<(), Error> {
     let control = |device| state.control.iter().filter(|e| e.device != device).map(|e| e.hlc.ms()).max().unwrap_or(0);
     while let Some(row) = rows.next()? {
         let times = crate::merge::Times::load(tx, row.get(0)?)?;
-        let (device, theirs) =
-            (DeviceId::new(row.get(1)?), crate::clock::Hlc::from_bits(row.get::<_, i64>(2)?.cast_unsigned()));
+        let (device, theirs) = (DeviceId::new(row.get(1)?), Hlc::from_bits(row.get::<_, i64>(2)?.cast_unsigned()));
         let late = theirs.ms().saturating_sub(control(device).max(state.hlc.ms())) > 30 * crate::clock::DAY_MS;
         if device != state.device_id && !late && !times.implausible(device, theirs, None) {
             hlc = hlc.merge(theirs);
         }
     }
+    hlc = control_clock(state, hlc);
     if hlc > state.hlc {
         state.hlc = hlc;
         Store::set_value(tx, value::HLC, &hlc.bits().to_le_bytes())?;
     }
     Ok(())
+}
+
+/// A clock moved past the times of control entries that can be right: at most 30 days later than those of other
+/// devices and than the clock itself.
+fn control_clock(state: &State, clock: Hlc) -> Hlc {
+    let mut newest: BTreeMap<DeviceId, Hlc> = BTreeMap::new();
+    for entry in &state.control {
+        let of_device = newest.entry(entry.device).or_default();
+        *of_device = entry.hlc.max(*of_device);
+    }
+    let mut times: Vec<Hlc> = newest.into_values().collect();
+    times.sort_unstable();
+    // In rising order, so that each is compared with the greatest before it; of two, the lower speaks for neither.
+    let plausible = |clock: Hlc, time: &Hlc| {
+        let late = time.ms().saturating_sub(clock.ms()) > 30 * crate::clock::DAY_MS;
+        if late { clock } else { clock.max(*time) }
+    };
+    // A clock that never ticked speaks for nothing: the lowest time does.
+    let from = if clock == Hlc::default() { times.first().copied().unwrap_or_default() } else { clock };
+    times.iter().fold(from, plausible)
 }
 
 /// Writes one branch as runs, each of which ends in a signed head.

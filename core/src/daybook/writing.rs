@@ -7,7 +7,7 @@ use super::state::{State, control_entry, value};
 use crate::clock::{Hlc, Host, random};
 use crate::crypto::{FieldPlace, Nonce, Place};
 use crate::entry::{Ground, Sealed, SealedEntry};
-use crate::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, KeyId, Lane, PatientId};
+use crate::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, KeyId, Lane, LogId, PatientId};
 use crate::limits::{
     CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, OPERATIONS_PER_ENTRY_MAX, SEQ_MAX,
 };
@@ -78,6 +78,11 @@ impl Writer<'_> {
 
     fn name(&self, compartment: CompartmentId, lane: Lane) -> LogName {
         LogName::new(self.state.device.public(), self.state.incarnation, compartment, lane)
+    }
+
+    /// The control log of this installation.
+    pub fn control_log(&self) -> LogId {
+        self.name(CONTROL, Lane::Safety).id(&self.state.ring.incident)
     }
 
     /// The end of an own log.

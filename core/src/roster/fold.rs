@@ -326,7 +326,8 @@ impl<'a> Fold<'a> {
         let of = RevokeOf { id: entry.place.id, ground: giver.ground, log, branch, seq, cuts: whole.cuts };
         let ended = whole.grants.iter().filter(|grant| self.tree.is_above(&giver.ground, grant));
         let devices = ended.filter_map(|grant| self.tree.get(grant)).map(|node| node.device);
-        self.stops.push(Stop { id: of.id, log, branch, seq, devices: devices.collect() });
+        let unknown = whole.grants.iter().any(|grant| self.tree.get(grant).is_none());
+        self.stops.push(Stop { id: of.id, log, branch, seq, devices: devices.collect(), unknown });
         self.revokes.add(&self.tree, giver.over, of, &whole.grants, &whole.spares);
         Ok(())
     }
@@ -338,8 +339,9 @@ impl<'a> Fold<'a> {
 
     fn bar(&mut self, entry: &ControlEntry, devices: Vec<DeviceId>) {
         let bar = BarOf::of(entry, devices);
-        let devices = bar.devices.iter().copied().collect();
-        self.stops.push(Stop { id: bar.id, log: bar.log, branch: bar.branch, seq: bar.seq, devices });
+        let devices: BTreeSet<DeviceId> = bar.devices.iter().copied().collect();
+        let unknown = devices.iter().any(|device| self.tree.of_device(device).is_empty() && !self.roots.was(*device));
+        self.stops.push(Stop { id: bar.id, log: bar.log, branch: bar.branch, seq: bar.seq, devices, unknown });
         self.bars.push(bar);
     }
 

@@ -65,4 +65,6 @@ pub(super) struct Stop {
     pub branch: u8,
     pub seq: u64,
     pub devices: BTreeSet<DeviceId>,
+    /// Whether it names grants or devices of which nothing is here: then it may concern any compartment.
+    pub unknown: bool,
 }

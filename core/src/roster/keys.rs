@@ -159,12 +159,12 @@ impl Roster {
     }
 
     /// What a new epoch of a compartment must honour: of each log the newest revoke, bar or ending of a root
-    /// that concerns devices which hold or held its keys, whatever became of it since. Who names it knows all
+    /// that concerns devices which hold or held its keys, or of which nothing is here yet, whatever became of it since. Who names it knows all
     /// that its log said before. In rising order.
     #[must_use]
     pub fn honours_needed(&self, compartment: CompartmentId) -> BTreeSet<EntryId> {
         let holders = self.holders(compartment);
-        newest(self.stops.iter().filter(|stop| !stop.devices.is_disjoint(&holders)), |log| self.chains.is_forked(log))
+        newest(self.stops.iter().filter(|stop| stop.concerns(&holders)), |log| self.chains.is_forked(log))
     }
 
     /// What an epoch does not honour of what [`Roster::honours_needed`] asks: nobody writes under it unless
@@ -177,7 +177,7 @@ impl Roster {
             return BTreeSet::new();
         }
         let holders = self.holders(epoch.compartment);
-        open.filter(|stop| !stop.devices.is_disjoint(&holders)).map(|stop| stop.id).collect()
+        open.filter(|stop| stop.concerns(&holders)).map(|stop| stop.id).collect()
     }
 
     /// Whether the author of an epoch knew what stops its keys for a device that is given them by a grant: what
@@ -222,6 +222,13 @@ impl Roster {
         compartment: CompartmentId,
     ) -> bool {
         endorses(&self.tree, &self.roots, by, (grant, device)) && self.administers(&by.ground, compartment)
+    }
+}
+
+impl Stop {
+    /// Whether it concerns one of these devices, or may.
+    fn concerns(&self, devices: &BTreeSet<DeviceId>) -> bool {
+        self.unknown || !self.devices.is_disjoint(devices)
     }
 }
 

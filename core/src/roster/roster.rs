@@ -69,7 +69,7 @@ impl Roster {
         for (id, root) in roots.ending() {
             let Some(entry) = set.get(id) else { continue };
             let (log, branch, seq) = (entry.place.log, entry.branch.unwrap_or_default(), entry.place.seq);
-            stops.push(Stop { id: *id, log, branch, seq, devices: BTreeSet::from([*root]) });
+            stops.push(Stop { id: *id, log, branch, seq, devices: BTreeSet::from([*root]), unknown: false });
         }
         let mut roster = Self {
             incident,

@@ -160,7 +160,7 @@ pub(in crate::daybook) fn epoch_for_newcomer(
         return Ok(None);
     }
     if let Some(key) = choose(writer, compartment)?
-        && is_own_newest(writer.state, compartment, &key)
+        && is_own_newest(writer, compartment, &key)
         && !is_used(writer, &key)?
     {
         return Ok(Some(key));
@@ -170,13 +170,14 @@ pub(in crate::daybook) fn epoch_for_newcomer(
     Ok(Some(key))
 }
 
-/// Whether a key is of the newest epoch of a compartment that this device began.
-fn is_own_newest(state: &State, compartment: CompartmentId, key: &KeyId) -> bool {
-    let own = state.control.iter().filter(|entry| entry.device == state.device_id).filter_map(|entry| {
+/// Whether a key is of the newest epoch of a compartment that this installation began.
+fn is_own_newest(writer: &Writer<'_>, compartment: CompartmentId, key: &KeyId) -> bool {
+    let log = writer.control_log();
+    let own = writer.state.control.iter().filter(|entry| entry.place.log == log).filter_map(|entry| {
         let Control::Epoch(epoch) = &entry.control else { return None };
-        (epoch.compartment == compartment).then_some((entry.hlc, entry.place.id, epoch.key))
+        (epoch.compartment == compartment).then_some((entry.place.seq, epoch.key))
     });
-    own.max_by_key(|(hlc, id, _)| (*hlc, *id)).is_some_and(|(_, _, newest)| newest == *key)
+    own.max_by_key(|(seq, _)| *seq).is_some_and(|(_, newest)| newest == *key)
 }
 
 /// Whether anything was sealed under a key: an entry, or a text of a control entry.

@@ -42,9 +42,9 @@ pub(in crate::daybook) fn given(state: &State, device: DeviceId, compartment: Co
     Some(Given::Only(grants.flat_map(|(grant, _)| since(state, grant, compartment)).collect()))
 }
 
-/// The epochs of a compartment that a grant without history opens. Its giver began one just before it (or had
-/// begun one that nobody had used): that one, those that replace it, and those that were begun later by the
-/// authors' clocks; never those that it replaces. Clocks decide here only whom a key is handed to.
+/// The epochs of a compartment that a grant without history opens. Its giver began one in the same log before it:
+/// the newest of these, those that replace it, and those that were begun later by the authors' clocks; never
+/// those that it replaces. Clocks decide here only whom a key is handed to.
 pub(in crate::daybook) fn since(state: &State, grant: &EntryId, compartment: CompartmentId) -> BTreeSet<EntryId> {
     let Some(entry) = state.control.iter().find(|entry| entry.place.id == *grant) else { return BTreeSet::new() };
     let roster = &state.ring.roster;
@@ -57,12 +57,11 @@ pub(in crate::daybook) fn since(state: &State, grant: &EntryId, compartment: Com
         }
         let at = (epoch.hlc, epoch.place.id);
         begun.insert(epoch.place.id, at);
-        // The clock of one device never goes back in what it writes.
-        if epoch.device == entry.device && at < end {
-            floor = floor.max(Some(at));
+        if epoch.place.log == entry.place.log && epoch.place.seq < entry.place.seq {
+            floor = floor.max(Some((epoch.place.seq, at)));
         }
     }
-    let Some(floor) = floor else {
+    let Some((_, floor)) = floor else {
         return begun.into_iter().filter(|(_, at)| *at > end).map(|(id, _)| id).collect();
     };
     let (before, after) = (replaced_by(roster, &floor.1), replacing(roster, &floor.1));

@@ -20,14 +20,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Tables that are not posted: local numbers, what is still to be done, and what finds it.
-const LOCAL: [&str; 4] = ["subject", "dirty", "device_time", "late"];
+const LOCAL: [&str; 5] = ["subject", "filing", "dirty", "device_time", "late"];
 
 /// Columns that hold local numbers, with the tables whose numbers they hold.
-const NUMBERS: [(&str, &str, &str); 10] = [
-    ("op", "id", "op"),
+const NUMBERS: [(&str, &str, &str); 11] = [
     ("op", "row", "subject"),
-    ("import", "row", "op"),
-    ("resolution", "row", "op"),
+    ("import", "row", "subject"),
+    ("import", "id", "entry"),
+    ("resolution", "id", "entry"),
+    ("resolution", "subject", "subject"),
     ("patient", "subject", "subject"),
     ("search", "subject", "subject"),
     ("identifier", "subject", "subject"),
@@ -113,12 +114,12 @@ fn others(file: &Connection, table: &str, column: &str, row: &[Value], place: us
     let numbers = NUMBERS.iter().find(|(of, name, _)| (*of, *name) == (table, column)).map(|(_, _, of)| *of);
     match (&row[place], numbers) {
         // An operation's number is its place: the next index of its entry.
-        (Value::Integer(number), Some(_)) if (table, column) == ("op", "id") => {
+        (Value::Integer(number), Some("entry")) => {
             (1..64).map(|next| Value::Integer((number & !63) | ((number + next) & 63))).collect()
         }
-        // Where the table keeps an operation names its subject.
-        (Value::Integer(number), Some(_)) if (table, column) == ("op", "row") => {
-            (1..9).map(|subject| Value::Integer((subject << 28) | (number & 0xfff_ffff))).collect()
+        // Where the table keeps operations names their subject.
+        (Value::Integer(number), Some(_)) if column == "row" => {
+            (1..9).map(|subject| Value::Integer((number & !(0x3fff_ffff << 22)) | (subject << 22))).collect()
         }
         (Value::Integer(_), Some(of)) => {
             let mut statement = file.prepare(&format!("SELECT rowid FROM {of} ORDER BY rowid")).unwrap();

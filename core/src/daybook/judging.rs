@@ -30,19 +30,14 @@ pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> R
         Since::Asked => not_accepted(tx, |verdict, _| verdict != Verdict::Faulty)?,
     };
     let State { ring, backlog, logs, .. } = state;
-    let mut intake = Intake::new(tx, ring, backlog);
     let mut withdrawn: BTreeSet<CompartmentId> = BTreeSet::new();
-    for key in again {
-        let (Some(stored), Some(log)) = (Store::entry(tx, key)?, logs.get(key.log())) else { continue };
-        if log.name.is_control() {
-            continue;
-        }
-        if Store::verdict(tx, key)?.is_none() {
+    for key in &again {
+        let Some(log) = logs.get(key.log()).filter(|log| !log.name.is_control()) else { continue };
+        if Store::verdict(tx, *key)?.is_none() {
             withdrawn.insert(log.name.compartment);
         }
-        intake.take_again((&log.name, log.log), &stored)?;
     }
-    backlog.file_all(tx)?;
+    Intake::new(tx, ring, backlog).take_again(logs, again)?;
     // Times are made of what counts; without a withdrawal they only grow, which filing lets them.
     Times::recompute(tx, &withdrawn)?;
     Ok(())

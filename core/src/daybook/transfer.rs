@@ -329,22 +329,17 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
             intake.take((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()))?;
         }
     }
-    let mut intake = Intake::new(tx, &state.ring, &mut state.backlog);
-    let mut control = Vec::new();
-    for key in &appended.filled {
-        Store::set_verdict(tx, *key, None)?;
-        Store::post_again_from(tx, *key)?;
-        if run.name().is_control() {
-            control.push(*key);
-        } else if let (Some(stored), Some(log)) = (Store::entry(tx, *key)?, state.logs.get(key.log())) {
-            intake.take((&log.name, log.log), *key, (&stored.id, &stored.entry()))?;
+    let filled = !appended.filled.is_empty();
+    if filled && run.name().is_control() {
+        for key in &appended.filled {
+            Store::set_verdict(tx, *key, None)?;
+            take_control(tx, state, *key)?;
         }
-    }
-    for key in control {
-        take_control(tx, state, key)?;
+    } else if filled {
+        let State { ring, backlog, logs, .. } = &mut *state;
+        Intake::new(tx, ring, backlog).take_again(logs, appended.filled.iter().copied())?;
     }
     join_beyond(tx, state, run.name().is_control(), &appended.joined)?;
-    let filled = !appended.filled.is_empty();
     let forked = appended.new > 0 && (appended.forked || appended.branch > 0 || state.chains.is_forked(&run.log()));
     Ok(Taken { new: appended.new as u64, known: appended.known as u64, filled, forked })
 }
@@ -352,14 +347,11 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
 /// Judges entries anew that stood beyond the end of a branch and are part of it now: what their rules ask of the
 /// chain before them is here. Control entries count wherever they stand.
 fn join_beyond(tx: &Connection, state: &mut State, control: bool, joined: &[EntryKey]) -> Result<(), StoreError> {
-    let State { ring, backlog, logs, .. } = state;
-    let mut intake = Intake::new(tx, ring, backlog);
-    for key in joined.iter().filter(|_| !control) {
-        if let (Some(stored), Some(log)) = (Store::entry(tx, *key)?, logs.get(key.log())) {
-            intake.take_again((&log.name, log.log), &stored)?;
-        }
+    if control || joined.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let State { ring, backlog, logs, .. } = state;
+    Intake::new(tx, ring, backlog).take_again(logs, joined.iter().copied())
 }
 
 /// Reads a control entry that was just stored; one that breaks its schema is faulty for everybody.

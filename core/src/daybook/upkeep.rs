@@ -9,10 +9,10 @@ use super::writing::Writer;
 use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
 use crate::limits::SIGNED_EVERY;
-use crate::merge::{Backlog, Intake, Logs, operations_in};
+use crate::merge::{Backlog, Intake, Logs, operations_in, operations_of, unposted_filings};
 use crate::record::{EntryRef, Purpose};
 use crate::roster::{CompartmentKind, ControlBody};
-use crate::store::{BranchOf, EntryKey, LogRow, RowKey, Store, StoreError, StoredEntry, Verdict};
+use crate::store::{BranchOf, EntryKey, LogRow, Store, StoreError, StoredEntry, Verdict};
 use crate::view;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
@@ -89,13 +89,12 @@ impl Daybook {
         let connection = self.store.read()?;
         let keys: Vec<EntryKey> = match subject {
             Some(subject) => {
-                let mut statement = connection.prepare_cached(
-                    "SELECT DISTINCT id >> 6 FROM op WHERE row BETWEEN ?1 AND ?2 ORDER BY hlc DESC, prefix LIMIT ?3",
-                )?;
-                let (first, last) = RowKey::range(subject);
-                let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-                let rows = statement.query_map((first, last, limit), |row| row.get(0))?;
-                rows.collect::<Result<_, _>>()?
+                let mut rows = operations_of(connection, subject)?;
+                rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.hlc), row.prefix));
+                let mut keys: Vec<EntryKey> = rows.iter().map(|row| row.key.entry()).collect();
+                keys.dedup();
+                keys.truncate(limit);
+                keys
             }
             None => newest(connection, limit)?,
         };
@@ -213,7 +212,9 @@ impl Daybook {
             let mut statement = self.store.read()?.prepare_cached("SELECT subject FROM dirty LIMIT 1")?;
             statement.query_row([], |row| row.get(0)).optional()?
         };
-        let left = marked.is_some() || !Store::unposted(self.store.read()?)?.is_empty();
+        let left = marked.is_some()
+            || unposted_filings(self.store.read()?)? > 0
+            || !Store::unposted(self.store.read()?)?.is_empty();
         if left { self.post_all() } else { Ok(()) }
     }
 

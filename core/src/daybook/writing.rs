@@ -66,8 +66,16 @@ impl Writer<'_> {
 
     /// Makes the rows of everything that was marked.
     pub fn post(&mut self) -> Result<(), Error> {
-        while view::post(self.tx, &self.state.logs, &mut self.state.backlog, ENTRIES_PER_POSTING_MAX)? > 0 {}
-        Ok(())
+        let State { ring, logs, backlog, .. } = &mut *self.state;
+        loop {
+            let posted = view::post(self.tx, logs, backlog, ENTRIES_PER_POSTING_MAX)?;
+            if posted == 0 && !backlog.take_gap() {
+                return Ok(());
+            }
+            if posted == 0 {
+                Intake::new(self.tx, ring, backlog).resume(logs, || {})?;
+            }
+        }
     }
 
     fn tick(&mut self) -> Result<Hlc, Error> {

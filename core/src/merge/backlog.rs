@@ -4,8 +4,9 @@
 //! Nothing depends on it: the entries are durable, each branch keeps up to which place it was posted, and what a
 //! crash or another process makes of a backlog is taken from the entries again ([`super::Intake::resume`]).
 
-use super::operations::{Op, latest_ms};
-use super::subject::{Subject, SubjectKey, mark_dirty};
+use super::operations::Op;
+use super::sheets::{Kept, LOOSE, set_filings_posted};
+use super::subject::{Name, Subject, SubjectKey, mark_dirty};
 use super::times::Times;
 use crate::clock::Hlc;
 use crate::id::{DeviceId, EntryId, ImportId};
@@ -13,7 +14,7 @@ use crate::limits::{BACKLOG_BYTES_MAX, BACKLOG_OPERATIONS_MAX};
 use crate::record::Operation;
 use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 /// Opened operations that wait to be posted.
@@ -31,8 +32,12 @@ pub struct Backlog {
     times: BTreeMap<(i64, DeviceId), Hlc>,
     /// First and last place taken of each branch.
     branches: BTreeMap<(i64, u8), (u64, u64)>,
-    /// Once filing has begun: the subjects left to be filed, the next one last, each with its operations.
-    plan: Option<Vec<(i64, SubjectKey, Range<usize>)>>,
+    /// Once it was filed: what is left to be posted.
+    filing: Option<Filing>,
+    /// Fewer operations than these are filed with the little that people write.
+    alone_from: usize,
+    /// Whether entries were left for [`super::Intake::resume`], since some before them are not posted.
+    gap: bool,
 }
 
 /// One operation; its bytes lie in a common piece.
@@ -40,15 +45,23 @@ pub struct Backlog {
 struct Held {
     key: OpKey,
     hlc: Hlc,
-    time_ms: i64,
     prefix: [u8; 16],
     subject: u32,
     piece: u32,
     start: u32,
     end: u32,
-    kind: u8,
     waiting: bool,
+    /// Whether its entry was judged before and is judged anew.
+    again: bool,
 }
+
+/// Most bytes of a sheet with more than one operation: of sheets so small a page is left little room.
+const SHEET_BYTES: usize = 1_536;
+/// Fewer operations make no filing of their own.
+const OPERATIONS_PER_FILING_MIN: usize = 16 * 1_024;
+/// Filings of their own above which all are filed with the little that people write: reading a subject looks into
+/// each.
+const FILINGS_MAX: i64 = 64;
 
 /// Size of a piece of the common buffer.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -62,6 +75,16 @@ pub(super) struct Author<'a> {
     pub id: &'a EntryId,
     pub hlc: Hlc,
     pub waiting: bool,
+    /// Whether it was judged before and is judged anew.
+    pub again: bool,
+}
+
+/// What a backlog wrote, and which of its subjects' views are not made yet.
+#[derive(Debug)]
+struct Filing {
+    number: i64,
+    /// In falling order of number.
+    left: Vec<Filed>,
 }
 
 /// A subject whose operations were written.
@@ -69,8 +92,10 @@ pub(super) struct Author<'a> {
 pub struct Filed {
     /// The subject.
     pub subject: Subject,
-    /// Its operations, if these are all that it has; else the table has more.
-    pub all: Option<Range<usize>>,
+    /// Its operations here.
+    pub here: Range<usize>,
+    /// Whether these are all that it has; else the table has more.
+    pub new: bool,
 }
 
 impl Default for Backlog {
@@ -92,20 +117,29 @@ impl Backlog {
             subjects: HashMap::new(),
             times: BTreeMap::new(),
             branches: BTreeMap::new(),
-            plan: None,
+            filing: None,
+            alone_from: OPERATIONS_PER_FILING_MIN,
+            gap: false,
         }
+    }
+
+    /// The same, which makes a filing of its own of so many operations and more.
+    #[must_use]
+    pub const fn alone_from(mut self, operations: usize) -> Self {
+        self.alone_from = operations;
+        self
     }
 
     /// Whether nothing is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.operations.is_empty() && self.branches.is_empty() && self.times.is_empty()
+        self.filing.is_none() && self.operations.is_empty() && self.branches.is_empty() && self.times.is_empty()
     }
 
-    /// Whether it holds as much as it may, or was filed in part: it is to be filed before it takes more.
+    /// Whether it holds as much as it may, or was filed: it is to be emptied before it takes more.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.plan.is_some() || self.bytes >= self.bytes_max || self.operations.len() >= BACKLOG_OPERATIONS_MAX
+        self.filing.is_some() || self.bytes >= self.bytes_max || self.operations.len() >= BACKLOG_OPERATIONS_MAX
     }
 
     /// Takes note that an entry was judged, whatever came of it.
@@ -120,17 +154,16 @@ impl Backlog {
     pub(super) fn hold(&mut self, of: &Author<'_>, operations: &[(Operation<'_>, &[u8])]) {
         let prefix = of.id.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
         for (index, (operation, bytes)) in operations.iter().enumerate() {
-            let (subject, kind) = SubjectKey::of(operation);
+            let subject = SubjectKey::of(operation);
             let next = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let key = of.key.operation(u8::try_from(index).unwrap_or(u8::MAX));
             let (piece, start, end) = self.keep(bytes);
             self.operations.push(Held {
                 subject: *self.subjects.entry((of.compartment, subject)).or_insert(next),
                 key,
-                kind,
                 waiting: of.waiting,
+                again: of.again,
                 hlc: of.hlc,
-                time_ms: latest_ms(of.hlc, operation),
                 prefix,
                 piece,
                 start,
@@ -146,62 +179,100 @@ impl Backlog {
         }
     }
 
-    /// Writes the operations of the next subjects into the table, at least one subject and about `most`
-    /// operations; none are left when nothing comes back.
+    /// Writes all that is held into the table; what of it was posted before is left out. Afterwards
+    /// [`Backlog::next`] gives the subjects whose views are to be made.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written; then the transaction and this backlog are to be dropped.
-    pub fn file(&mut self, tx: &Connection, most: usize) -> Result<Vec<Filed>, StoreError> {
-        let mut plan = match self.plan.take() {
-            Some(plan) => plan,
-            None => self.begin(tx)?,
-        };
-        let (mut filed, mut written) = (Vec::new(), 0);
-        while written < most
-            && let Some((compartment, name, range)) = plan.pop()
-        {
-            let (subject, new) = Subject::find_or_add(tx, compartment, &name)?;
-            let held = self.operations.get(range.clone()).unwrap_or_default();
-            self.write(tx, subject.id, new, held)?;
-            written += held.len();
-            filed.push(Filed { subject, all: new.then_some(range) });
+    pub fn file(&mut self, tx: &Connection) -> Result<(), StoreError> {
+        Times::settle(tx, &std::mem::take(&mut self.times))?;
+        self.keep_what_follows(tx)?;
+        let left = self.sort(tx)?;
+        let number = if self.operations.len() < self.alone_from { LOOSE } else { begin_filing(tx)? };
+        for filed in left.iter().rev() {
+            self.write(tx, number, filed)?;
         }
-        if plan.is_empty() && filed.is_empty() {
-            for ((log, branch), (first, last)) in &self.branches {
-                Store::set_posted(tx, (*log, *branch), *first, *last)?;
-            }
-            *self = Self::within(self.bytes_max);
-        } else {
-            self.plan = Some(plan);
+        for ((log, branch), (first, last)) in std::mem::take(&mut self.branches) {
+            Store::set_posted(tx, (log, branch), first, last)?;
         }
-        Ok(filed)
+        self.filing = Some(Filing { number, left });
+        Ok(())
     }
 
-    /// Writes all that is held into the table and marks its subjects: views follow.
+    /// The next subject whose views are to be made of what was filed, in rising order of number.
+    pub fn next(&mut self) -> Option<Filed> {
+        self.filing.as_mut()?.left.pop()
+    }
+
+    /// Says that views were made of what [`Backlog::next`] gave, `last` the last; empties the backlog at the end.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn posted(&mut self, tx: &Connection, last: i64) -> Result<(), StoreError> {
+        let Some(filing) = &self.filing else { return Ok(()) };
+        let (number, done) = (filing.number, filing.left.is_empty());
+        if number != LOOSE {
+            set_filings_posted(tx, (!done).then_some(last))?;
+        }
+        if done {
+            self.empty();
+        }
+        Ok(())
+    }
+
+    /// Whether what it holds was filed, and some of it may be left to be posted.
+    #[must_use]
+    pub const fn was_filed(&self) -> bool {
+        self.filing.is_some()
+    }
+
+    /// Whether what was filed is to be posted in one go: nothing else keeps how far that went.
+    #[must_use]
+    pub fn is_loose(&self) -> bool {
+        self.filing.as_ref().is_some_and(|filing| filing.number == LOOSE)
+    }
+
+    /// Writes all that is held into the table and empties the backlog: views follow.
     ///
     /// # Errors
     /// As [`Backlog::file`].
     pub fn file_all(&mut self, tx: &Connection) -> Result<(), StoreError> {
-        loop {
-            let filed = self.file(tx, usize::MAX)?;
-            filed.iter().try_for_each(|filed| mark_dirty(tx, filed.subject.id))?;
-            if filed.is_empty() {
-                return Ok(());
+        if self.is_empty() {
+            return Ok(());
+        }
+        if self.filing.is_none() {
+            self.file(tx)?;
+        }
+        if self.is_loose() {
+            while let Some(filed) = self.next() {
+                mark_dirty(tx, filed.subject.id)?;
             }
         }
+        self.empty();
+        Ok(())
+    }
+
+    /// Whether entries were left out since the last time, because some before them were not posted: these are to
+    /// be taken in again, and all that follow.
+    pub fn take_gap(&mut self) -> bool {
+        std::mem::take(&mut self.gap)
+    }
+
+    fn empty(&mut self) {
+        let gap = self.gap;
+        *self = Self::within(self.bytes_max).alone_from(self.alone_from);
+        self.gap = gap;
     }
 
     /// Operations that were filed together, understood, in rising order of key.
     #[must_use]
     pub fn operations(&self, range: Range<usize>) -> Vec<Op<'_>> {
-        let read = |held: &Held| Op {
-            key: held.key,
-            waiting: held.waiting,
-            hlc: held.hlc,
-            prefix: held.prefix,
-            operation: Operation::read_again(self.payload(held)),
-        };
-        self.operations.get(range).unwrap_or_default().iter().map(read).collect()
+        self.operations.get(range).unwrap_or_default().iter().map(|held| self.kept(held).read()).collect()
+    }
+
+    fn kept(&self, held: &Held) -> Kept<'_> {
+        let Held { key, hlc, prefix, waiting, .. } = *held;
+        Kept { key, hlc, prefix, waiting, payload: self.payload(held) }
     }
 
     /// Keeps bytes; says in which piece and where.
@@ -223,11 +294,38 @@ impl Backlog {
         piece.get(held.start as usize..held.end as usize).unwrap_or_default()
     }
 
-    /// Sorts what is held by subject, and lets the times of its authors count.
-    fn begin(&mut self, tx: &Connection) -> Result<Vec<(i64, SubjectKey, Range<usize>)>, StoreError> {
-        Times::settle(tx, &std::mem::take(&mut self.times))?;
-        // Subjects in the order of their names, so that the index of names is written in its own order.
-        let mut names: Vec<((i64, SubjectKey), u32)> = self.subjects.drain().collect();
+    /// Leaves out what does not follow what was posted of its branch: it was filed before, or entries before it
+    /// are not here. So no operation is ever in two sheets.
+    fn keep_what_follows(&mut self, tx: &Connection) -> Result<(), StoreError> {
+        let mut follow: BTreeMap<(i64, u8), (u64, u64)> = BTreeMap::new();
+        for (branch, (first, last)) in &self.branches {
+            let (posted, _) = Store::posted(tx, *branch)?;
+            if *first <= posted + 1 {
+                follow.insert(*branch, (posted, *last));
+            } else {
+                self.gap = true;
+            }
+        }
+        let (mut bounds, mut beyond) = (None, false);
+        self.operations.retain(|held| {
+            let entry = held.key.entry();
+            let branch = (entry.log(), entry.branch());
+            if bounds.is_none_or(|(of, _)| of != branch) {
+                bounds = follow.get(&branch).map(|bounds| (branch, *bounds));
+            }
+            let follows = bounds.is_some_and(|(_, (posted, last))| posted < entry.seq() && entry.seq() <= last);
+            beyond |= !held.again && bounds.is_some_and(|(_, (_, last))| last < entry.seq());
+            held.again || follows
+        });
+        self.gap |= beyond;
+        Ok(())
+    }
+
+    /// Sorts what is held by subject, and numbers the subjects; in falling order of number.
+    fn sort(&mut self, tx: &Connection) -> Result<Vec<Filed>, StoreError> {
+        // Subjects in the order of their names, so that the index of names is read and written in its own order.
+        let mut names: Vec<(Name, u32)> =
+            self.subjects.drain().map(|((compartment, name), at)| (Name::new(compartment, &name), at)).collect();
         names.sort_unstable();
         let mut place = vec![0_u32; names.len()];
         for (at, (_, subject)) in names.iter().enumerate() {
@@ -239,52 +337,66 @@ impl Backlog {
             held.subject = place.get(held.subject as usize).copied().unwrap_or(u32::MAX);
         }
         self.operations.sort_unstable_by_key(|held| (held.subject, held.key));
-        let mut plan = Vec::with_capacity(names.len());
-        let mut start = 0;
-        for (at, ((compartment, name), _)) in names.into_iter().enumerate() {
+        let (mut ranges, mut start) = (Vec::with_capacity(names.len()), 0);
+        // A subject all of whose operations were left out is none.
+        let mut at = 0;
+        names.retain(|_| {
             let of_one = self.operations.get(start..).unwrap_or_default();
             let end = start + of_one.partition_point(|held| held.subject as usize <= at);
-            plan.push((compartment, name, start..end));
-            start = end;
-        }
-        plan.reverse();
-        Ok(plan)
+            at += 1;
+            let range = std::mem::replace(&mut start, end)..end;
+            let some = !range.is_empty();
+            if some {
+                ranges.push(range);
+            }
+            some
+        });
+        let subjects = Subject::number(tx, names.into_iter().map(|(name, _)| name).collect())?;
+        let mut filed: Vec<Filed> =
+            subjects.into_iter().zip(ranges).map(|((subject, new), here)| Filed { subject, here, new }).collect();
+        filed.sort_unstable_by_key(|filed| std::cmp::Reverse(filed.subject.id));
+        Ok(filed)
     }
 
-    /// Writes the operations of one subject behind those that it has; one that is there already is not written.
-    fn write(&self, tx: &Connection, subject: i64, new: bool, held: &[Held]) -> Result<(), StoreError> {
-        let (first, last) = RowKey::range(subject);
-        let mut there: BTreeSet<OpKey> = BTreeSet::new();
+    /// Writes the operations of one subject behind those that it has in a filing.
+    fn write(&self, tx: &Connection, filing: i64, filed: &Filed) -> Result<(), StoreError> {
+        let (first, last) = RowKey::range(filing, filed.subject.id);
         let mut row = first;
-        if !new {
-            let mut statement = tx.prepare_cached("SELECT row, id FROM op WHERE row BETWEEN ?1 AND ?2 ORDER BY row")?;
-            let mut rows = statement.query((first, last))?;
-            while let Some(found) = rows.next()? {
-                row = found.get(0)?;
-                there.insert(found.get(1)?);
-            }
+        if filing == LOOSE && !filed.new {
+            let mut statement = tx.prepare_cached("SELECT max(row) FROM op WHERE row BETWEEN ?1 AND ?2")?;
+            row = statement.query_row((first, last), |found| found.get::<_, Option<_>>(0))?.unwrap_or(first);
         }
-        let mut insert = tx.prepare_cached(
-            "INSERT INTO op (row, id, kind, waiting, hlc, time_ms, prefix, payload) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
-        for held in held.iter().filter(|held| !there.contains(&held.key)) {
+        let mut insert = tx.prepare_cached("INSERT INTO op (row, sheet) VALUES (?1, ?2)")?;
+        let mut left = self.operations.get(filed.here.clone()).unwrap_or_default();
+        while let Some(held) = left.first() {
             row = row.next().ok_or_else(|| StoreError::Disk("one record has more operations than fit".into()))?;
-            let hlc = held.hlc.bits().cast_signed();
-            insert.execute((
-                row,
-                held.key,
-                held.kind,
-                held.waiting,
-                hlc,
-                held.time_ms,
-                held.prefix,
-                self.payload(held),
-            ))?;
-            if let Some(import) = self.imports.get(&held.key) {
-                tx.prepare_cached("INSERT INTO import (import, row) VALUES (?1, ?2)")?
-                    .execute((import.as_bytes(), row))?;
+            let (mut sheet, mut count) = (Vec::with_capacity(SHEET_BYTES + self.kept(held).bytes()), 0);
+            for held in left {
+                let kept = self.kept(held);
+                if count > 0 && sheet.len() + kept.bytes() > SHEET_BYTES {
+                    break;
+                }
+                kept.put(&mut sheet);
+                count += 1;
+                if let Some(import) = self.imports.get(&held.key) {
+                    tx.prepare_cached("INSERT OR REPLACE INTO import (import, id, row) VALUES (?1, ?2, ?3)")?
+                        .execute((import.as_bytes(), held.key, row))?;
+                }
             }
+            insert.execute((row, &sheet))?;
+            left = left.get(count..).unwrap_or_default();
         }
         Ok(())
     }
+}
+
+/// The number of a new filing; that of what people write if there are as many as can be numbered.
+fn begin_filing(tx: &Connection) -> Result<i64, StoreError> {
+    let last: i64 =
+        tx.prepare_cached("SELECT coalesce(max(id), 0) FROM filing")?.query_row([], |row| row.get(0))?;
+    if last >= FILINGS_MAX {
+        return Ok(LOOSE);
+    }
+    tx.prepare_cached("INSERT INTO filing (id, posted) VALUES (?1, 0)")?.execute([last + 1])?;
+    Ok(last + 1)
 }

@@ -2,7 +2,8 @@
 
 use super::backlog::{Author, Backlog};
 use super::judge::{Judged, Keyring, judge};
-use super::operations::{Logs, OpRow};
+use super::operations::{Logs, OpRow, operations_of};
+use super::sheets::{every_sheet, take_out, take_out_of};
 use super::subject::{Subject, SubjectKey, mark_dirty};
 use crate::crypto::Place;
 use crate::entry::SealedEntry;
@@ -10,8 +11,8 @@ use crate::id::{CompartmentId, EntryId, LogId};
 use crate::log::LogName;
 use crate::record::{Operation, Statement};
 use crate::roster::InLog;
-use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError, StoredEntry, Verdict};
-use rusqlite::{Connection, OptionalExtension};
+use crate::store::{EntryKey, OpKey, Store, StoreError, StoredEntry, Verdict};
+use rusqlite::Connection;
 use std::collections::BTreeMap;
 
 /// Takes entries in: judges them and holds their operations in a backlog.
@@ -44,6 +45,19 @@ impl<'a> Intake<'a> {
         key: EntryKey,
         (id, entry): (&EntryId, &SealedEntry<'_>),
     ) -> Result<Option<(Verdict, &'static str)>, StoreError> {
+        let verdict = self.hold((name, log), key, (id, entry), false)?;
+        self.backlog.judged(key);
+        Ok(verdict)
+    }
+
+    /// Judges an entry and holds its operations.
+    fn hold(
+        &mut self,
+        (name, log): (&LogName, LogId),
+        key: EntryKey,
+        (id, entry): (&EntryId, &SealedEntry<'_>),
+        again: bool,
+    ) -> Result<Option<(Verdict, &'static str)>, StoreError> {
         if self.backlog.is_full() {
             self.backlog.file_all(self.tx)?;
         }
@@ -58,29 +72,40 @@ impl<'a> Intake<'a> {
         let verdict = match judged {
             Judged::Opened(body, waits) => {
                 let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
-                let author = Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting };
+                let author = Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting, again };
                 self.backlog.hold(&author, &body.operations);
                 waits.map(|waits| (Verdict::Waiting, waits.code()))
             }
             Judged::Without(verdict, code) => Some((verdict, code)),
         };
         self.body = buffer;
-        self.backlog.judged(key);
         if verdict.is_some() {
             Store::set_verdict(self.tx, key, verdict)?;
         }
         Ok(verdict)
     }
 
-    /// Judges an entry anew: takes its operations out, and in again if it opens.
+    /// Judges entries anew that may have been judged before: takes their operations out, and in again if they
+    /// open. What was not posted yet is left to [`Intake::resume`].
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn take_again(&mut self, name: (&LogName, LogId), stored: &StoredEntry) -> Result<(), StoreError> {
-        self.remove(name, stored)?;
-        Store::set_verdict(self.tx, stored.key, None)?;
-        self.take(name, stored.key, (&stored.id, &stored.entry()))?;
-        Ok(())
+    /// [`StoreError`] if it cannot be read or written.
+    pub fn take_again(&mut self, logs: &Logs, keys: impl IntoIterator<Item = EntryKey>) -> Result<(), StoreError> {
+        self.backlog.file_all(self.tx)?;
+        for key in keys {
+            let (Some(stored), Some(log)) = (Store::entry(self.tx, key)?, logs.get(key.log())) else { continue };
+            if log.name.is_control() {
+                continue;
+            }
+            let name = (&log.name, log.log);
+            self.remove(name, &stored)?;
+            Store::set_verdict(self.tx, key, None)?;
+            let (posted, tip) = Store::posted(self.tx, (key.log(), key.branch()))?;
+            if key.seq() <= posted || key.seq() > tip {
+                self.hold(name, key, (&stored.id, &stored.entry()), true)?;
+            }
+        }
+        self.backlog.file_all(self.tx)
     }
 
     /// Takes in what is stored and was not posted: what a crash left, or another process. `each` is called for
@@ -110,7 +135,8 @@ impl<'a> Intake<'a> {
             let Some(log) = logs.get(log).filter(|log| !log.name.is_control()) else { continue };
             Store::entries(self.tx, (log.number, branch), places, |entry| {
                 each();
-                self.take((&log.name, log.log), entry.key, (&entry.id, &entry.entry()))?;
+                // No watermark reaches so far; what is here of it comes from nowhere else.
+                self.hold((&log.name, log.log), entry.key, (&entry.id, &entry.entry()), true)?;
                 Ok::<bool, StoreError>(true)
             })?;
         }
@@ -123,9 +149,6 @@ impl<'a> Intake<'a> {
         let verdict = Store::verdict(self.tx, stored.key)?;
         if !matches!(verdict, None | Some(Verdict::Waiting)) {
             return Ok(());
-        }
-        if !self.backlog.is_empty() {
-            self.backlog.file_all(self.tx)?;
         }
         let compartment = self.compartment(name.compartment)?;
         let place = Place { incident: self.ring.incident, log, seq: stored.key.seq() };
@@ -143,14 +166,12 @@ impl<'a> Intake<'a> {
     }
 
     fn remove_operation(&self, compartment: i64, key: OpKey, operation: &Operation<'_>) -> Result<(), StoreError> {
-        let (name, _) = SubjectKey::of(operation);
+        let name = SubjectKey::of(operation);
         let (kind, name) = name.parts();
         let Some(subject) = Subject::find(self.tx, compartment, kind, name)? else { return Ok(()) };
         mark_dirty(self.tx, subject)?;
-        let (first, last) = RowKey::range(subject);
-        let mut statement = self.tx.prepare_cached("SELECT row FROM op WHERE row BETWEEN ?1 AND ?2 AND id = ?3")?;
-        let found: Option<RowKey> = statement.query_row((first, last, key), |row| row.get(0)).optional()?;
-        found.map_or(Ok(()), |row| remove_row(self.tx, row, operation))
+        take_out(self.tx, subject, key.entry())?;
+        remove_finders(self.tx, key, operation)
     }
 
     fn compartment(&mut self, compartment: CompartmentId) -> Result<i64, StoreError> {
@@ -179,51 +200,46 @@ pub fn operations_in(
     let place = Place { incident: ring.incident, log: log.log, seq: key.seq() };
     let mut body = Vec::new();
     let mut rows = Vec::new();
-    for (index, (operation, _)) in
-        super::judge::operations(ring, &log.name, &place, &stored, &mut body).into_iter().flatten().enumerate()
-    {
-        let (name, _) = SubjectKey::of(&operation);
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT {} FROM subject JOIN op ON op.row BETWEEN subject.id << 28 AND subject.id << 28 | 268435455
-             JOIN compartment ON compartment.id = subject.compartment
-             WHERE subject.key = ?1 AND subject.kind = ?2 AND compartment.compartment = ?3 AND op.id = ?4",
-            OpRow::COLUMNS
-        ))?;
-        let (kind, name) = name.parts();
+    let said = super::judge::operations(ring, &log.name, &place, &stored, &mut body).into_iter().flatten();
+    let compartment = Store::compartment_row(connection, log.name.compartment)?;
+    let mut loaded: Option<(SubjectKey, Vec<OpRow>)> = None;
+    for (index, (operation, _)) in said.enumerate() {
+        let name = SubjectKey::of(&operation);
+        if loaded.as_ref().is_none_or(|(of, _)| *of != name) {
+            let (kind, key) = name.parts();
+            let subject = Subject::find(connection, compartment, kind, key)?;
+            let of_subject = subject.map(|subject| operations_of(connection, subject)).transpose()?;
+            loaded = Some((name, of_subject.unwrap_or_default()));
+        }
         let key = key.operation(u8::try_from(index).unwrap_or(u8::MAX));
-        let row = statement.query_row((name, kind as u8, log.name.compartment.as_bytes(), key), OpRow::of);
-        rows.extend(row.optional()?);
+        let of_subject = loaded.as_ref().map_or(&[][..], |(_, rows)| rows);
+        rows.extend(of_subject.iter().find(|row| row.key == key).cloned());
     }
     Ok(rows)
 }
 
 /// Takes out the operations of an entry that does not open any more: looks through the whole table.
-fn remove_unread(tx: &Connection, key: EntryKey) -> Result<(), StoreError> {
-    let rows: Vec<OpRow> = {
-        let mut statement =
-            tx.prepare_cached(&format!("SELECT {} FROM op WHERE id BETWEEN ?1 AND ?2", OpRow::COLUMNS))?;
-        let rows = statement.query_map((key.operation(0), key.operation(63)), OpRow::of)?;
-        rows.collect::<Result<_, _>>()?
-    };
-    for row in rows {
-        mark_dirty(tx, row.row.subject())?;
-        remove_row(tx, row.row, &row.operation())?;
-    }
-    Ok(())
+fn remove_unread(tx: &Connection, entry: EntryKey) -> Result<(), StoreError> {
+    every_sheet(tx, |row, sheet| {
+        for kept in sheet.iter().filter(|kept| kept.key.entry() == entry) {
+            mark_dirty(tx, row.subject())?;
+            remove_finders(tx, kept.key, &kept.operation())?;
+        }
+        take_out_of(tx, row, sheet, entry)
+    })
 }
 
-/// Takes out one operation and what finds it.
-fn remove_row(tx: &Connection, row: RowKey, operation: &Operation<'_>) -> Result<(), StoreError> {
-    tx.prepare_cached("DELETE FROM op WHERE row = ?1")?.execute([row])?;
+/// Takes out what finds an operation.
+fn remove_finders(tx: &Connection, key: OpKey, operation: &Operation<'_>) -> Result<(), StoreError> {
     if let Some(import) = operation.import() {
-        tx.prepare_cached("DELETE FROM import WHERE import = ?1 AND row = ?2")?.execute((import.as_bytes(), row))?;
+        tx.prepare_cached("DELETE FROM import WHERE import = ?1 AND id = ?2")?.execute((import.as_bytes(), key))?;
     }
     if let Operation::Fact(fact) = operation
         && let Statement::Resolution { findings } = &fact.statement
     {
         for finding in findings {
-            tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND row = ?2")?
-                .execute((finding.as_bytes(), row))?;
+            tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND id = ?2")?
+                .execute((finding.as_bytes(), key))?;
         }
     }
     Ok(())

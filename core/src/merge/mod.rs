@@ -12,6 +12,7 @@ mod document;
 mod intake;
 mod judge;
 mod operations;
+mod sheets;
 mod subject;
 mod times;
 
@@ -20,5 +21,6 @@ pub use document::{DocumentError, DocumentValue, document, document_at, document
 pub use intake::{Intake, operations_in};
 pub use judge::{Judged, Keyring, judge};
 pub use operations::{Logs, Op, OpRow, Placed, SCHEMA, TABLES, operations_of};
+pub use sheets::{Kept, Sheets, each_unposted, every_sheet, operation_at, set_filings_posted, unposted_filings};
 pub use subject::{Subject, SubjectKind};
 pub use times::Times;

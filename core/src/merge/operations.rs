@@ -1,5 +1,6 @@
-//! The rows of operations: what was said, kept by subject, with what ordering and rules need of its entry.
+//! The tables of operations: what was said, kept by subject, with what ordering and rules need of its entry.
 
+use super::sheets::Sheets;
 use super::times::Times;
 use crate::clock::Hlc;
 use crate::id::{DeviceId, LogId};
@@ -12,12 +13,12 @@ use std::collections::BTreeMap;
 pub const SCHEMA: &str = "
 CREATE TABLE subject (
   id INTEGER PRIMARY KEY, compartment INTEGER NOT NULL, kind INTEGER NOT NULL, key BLOB NOT NULL, UNIQUE (key, compartment, kind));
-CREATE TABLE op (
-  row INTEGER PRIMARY KEY, id INTEGER NOT NULL, kind INTEGER NOT NULL, waiting INTEGER NOT NULL, hlc INTEGER NOT NULL,
-  time_ms INTEGER NOT NULL, prefix BLOB NOT NULL, payload BLOB NOT NULL);
-CREATE INDEX op_waiting ON op (id) WHERE waiting = 1;
-CREATE TABLE import (import BLOB NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (import, row)) WITHOUT ROWID;
-CREATE TABLE resolution (finding BLOB NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (finding, row)) WITHOUT ROWID;
+CREATE TABLE op (row INTEGER PRIMARY KEY, sheet BLOB NOT NULL);
+CREATE TABLE filing (id INTEGER PRIMARY KEY, posted INTEGER);
+CREATE TABLE import (
+  import BLOB NOT NULL, id INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (import, id)) WITHOUT ROWID;
+CREATE TABLE resolution (
+  finding BLOB NOT NULL, id INTEGER NOT NULL, subject INTEGER NOT NULL, PRIMARY KEY (finding, id)) WITHOUT ROWID;
 CREATE TABLE dirty (subject INTEGER PRIMARY KEY);
 CREATE TABLE device_time (
   compartment INTEGER NOT NULL, device BLOB NOT NULL, hlc INTEGER NOT NULL, PRIMARY KEY (compartment, device)) WITHOUT ROWID;
@@ -25,7 +26,7 @@ CREATE TABLE late (subject INTEGER NOT NULL, time_ms INTEGER NOT NULL, PRIMARY K
 ";
 
 /// Names of these tables, in an order in which they can be dropped.
-pub const TABLES: &[&str] = &["op", "subject", "import", "resolution", "dirty", "device_time", "late"];
+pub const TABLES: &[&str] = &["op", "filing", "subject", "import", "resolution", "dirty", "device_time", "late"];
 
 /// The logs of a book by number, with the branches of those that were forked.
 #[derive(Default, Debug)]
@@ -61,7 +62,7 @@ impl Logs {
     }
 }
 
-/// One row of an operation.
+/// One operation as the table keeps it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OpRow {
     /// Where the table keeps it.
@@ -83,33 +84,10 @@ pub struct OpRow {
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn operations_of(connection: &Connection, subject: i64) -> Result<Vec<OpRow>, StoreError> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {} FROM op WHERE row BETWEEN ?1 AND ?2", OpRow::COLUMNS))?;
-    let rows = statement.query_map(RowKey::range(subject), OpRow::of)?;
-    let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
-    rows.sort_unstable_by_key(|row| row.key);
-    Ok(rows)
+    Sheets::of(connection, subject)?.rows()
 }
 
 impl OpRow {
-    /// The columns that [`OpRow::of`] reads, in its order.
-    pub const COLUMNS: &'static str = "op.row, op.id, waiting, hlc, prefix, payload";
-
-    /// Reads a row of [`OpRow::COLUMNS`].
-    ///
-    /// # Errors
-    /// As rusqlite says.
-    pub fn of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            row: row.get(0)?,
-            key: row.get(1)?,
-            waiting: row.get(2)?,
-            hlc: Hlc::from_bits(row.get::<_, i64>(3)?.cast_unsigned()),
-            prefix: row.get(4)?,
-            payload: row.get(5)?,
-        })
-    }
-
     /// The operation, understood.
     #[must_use]
     pub fn read(&self) -> Op<'_> {

@@ -3,13 +3,8 @@
 
 use crate::id::PatientId;
 use crate::record::{Item, Operation};
-use crate::store::StoreError;
+use crate::store::{SUBJECT_NUMBER_MAX, StoreError};
 use rusqlite::{Connection, OptionalExtension};
-
-/// Number of edits among the kinds in the table.
-pub(super) const EDIT_KIND: u8 = 1;
-/// Number of readings among the kinds in the table.
-const READING_KIND: u8 = 15;
 
 /// What operations are about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,23 +44,20 @@ pub(super) enum SubjectKey {
 }
 
 impl SubjectKey {
-    /// What an operation is about, and the operation's kind in the table.
-    pub fn of(operation: &Operation<'_>) -> (Self, u8) {
+    /// What an operation is about.
+    pub fn of(operation: &Operation<'_>) -> Self {
         match operation {
-            Operation::Newer => (Self::Other(SubjectKind::Newer, Vec::new()), 0),
-            Operation::Edit(edit) => (Self::Patient(edit.patient), EDIT_KIND),
+            Operation::Newer => Self::Other(SubjectKind::Newer, Vec::new()),
+            Operation::Edit(edit) => Self::Patient(edit.patient),
             Operation::Reading(reading) => {
                 let name = reading.patient.map(|patient| patient.as_bytes().to_vec()).unwrap_or_default();
-                (Self::Other(SubjectKind::Reading, name), READING_KIND)
+                Self::Other(SubjectKind::Reading, name)
             }
-            Operation::Fact(fact) => {
-                let kind = fact.statement.kind().number();
-                match (fact.patient, Item::of_statement(&fact.statement)) {
-                    (Some(patient), _) => (Self::Patient(patient), kind),
-                    (None, Some(item)) => (Self::Other(SubjectKind::Stock, item.to_bytes()), kind),
-                    (None, None) => (Self::Other(SubjectKind::Compartment, Vec::new()), kind),
-                }
-            }
+            Operation::Fact(fact) => match (fact.patient, Item::of_statement(&fact.statement)) {
+                (Some(patient), _) => Self::Patient(patient),
+                (None, Some(item)) => Self::Other(SubjectKind::Stock, item.to_bytes()),
+                (None, None) => Self::Other(SubjectKind::Compartment, Vec::new()),
+            },
         }
     }
 
@@ -75,6 +67,25 @@ impl SubjectKey {
             Self::Patient(patient) => (SubjectKind::Patient, patient.as_bytes()),
             Self::Other(kind, key) => (*kind, key),
         }
+    }
+}
+
+/// A subject's name in the book, in the order in which the index of names keeps them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Name {
+    pub key: Vec<u8>,
+    pub compartment: i64,
+    pub kind: SubjectKind,
+}
+
+impl Name {
+    pub fn new(compartment: i64, name: &SubjectKey) -> Self {
+        let (kind, key) = name.parts();
+        Self { key: key.to_vec(), compartment, kind }
+    }
+
+    fn parts(&self) -> (&[u8], i64, u8) {
+        (&self.key, self.compartment, self.kind as u8)
     }
 }
 
@@ -119,23 +130,57 @@ impl Subject {
         Ok(statement.query_row((key, compartment, kind as u8), |row| row.get(0)).optional()?)
     }
 
-    /// The subject of a name, numbered if it is new; whether it is.
-    pub(super) fn find_or_add(
-        tx: &Connection,
-        compartment: i64,
-        name: &SubjectKey,
-    ) -> Result<(Self, bool), StoreError> {
-        let (kind, key) = name.parts();
-        let found = Self::find(tx, compartment, kind, key)?;
-        let new = found.is_none();
-        let id =
-            match found {
+    /// The subjects of some names in rising order of name, numbered where they are new; whether each is.
+    pub(super) fn number(tx: &Connection, names: Vec<Name>) -> Result<Vec<(Self, bool)>, StoreError> {
+        let greatest: i64 = tx
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM subject")?
+            .query_row([], |row| row.get(0))?;
+        let few = names.len() < usize::try_from(greatest / 8).unwrap_or(usize::MAX);
+        let known = if few { Self::numbers_one_by_one(tx, &names)? } else { Self::numbers_in_order(tx, &names)? };
+        let mut next = greatest;
+        let mut insert = tx.prepare_cached("INSERT INTO subject (id, compartment, kind, key) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut subjects = Vec::with_capacity(names.len());
+        for (name, known) in names.into_iter().zip(known) {
+            let id = match known {
                 Some(id) => id,
-                None => tx
-                    .prepare_cached("INSERT INTO subject (compartment, kind, key) VALUES (?1, ?2, ?3)")?
-                    .insert((compartment, kind as u8, key))?,
+                None if next >= SUBJECT_NUMBER_MAX => {
+                    return Err(StoreError::Disk("more patients than one book can hold".into()));
+                }
+                None => {
+                    next += 1;
+                    insert.execute((next, name.compartment, name.kind as u8, &name.key))?;
+                    next
+                }
             };
-        Ok((Self { id, compartment, kind, key: key.to_vec() }, new))
+            let Name { key, compartment, kind } = name;
+            subjects.push((Self { id, compartment, kind, key }, known.is_none()));
+        }
+        Ok(subjects)
+    }
+
+    fn numbers_one_by_one(tx: &Connection, names: &[Name]) -> Result<Vec<Option<i64>>, StoreError> {
+        names.iter().map(|name| Self::find(tx, name.compartment, name.kind, &name.key)).collect()
+    }
+
+    /// As one by one, in one walk through the index of names.
+    fn numbers_in_order(tx: &Connection, names: &[Name]) -> Result<Vec<Option<i64>>, StoreError> {
+        let mut statement = tx
+            .prepare_cached("SELECT key, compartment, kind, id FROM subject ORDER BY key, compartment, kind")?;
+        let mut rows = statement.query([])?;
+        let mut numbers = vec![None; names.len()];
+        let mut wanted = names.iter().zip(&mut numbers).peekable();
+        while let Some(row) = rows.next()? {
+            let key = row.get_ref(0)?.as_blob().map_err(|_| StoreError::Damaged("a subject".into()))?;
+            let found = (key, row.get::<_, i64>(1)?, row.get::<_, u8>(2)?);
+            while wanted.next_if(|(name, _)| name.parts() < found).is_some() {}
+            let Some((name, _)) = wanted.peek() else { break };
+            if name.parts() == found
+                && let Some((_, number)) = wanted.next()
+            {
+                *number = Some(row.get(3)?);
+            }
+        }
+        Ok(numbers)
     }
 
     /// The patient, if it is one.

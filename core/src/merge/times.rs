@@ -1,5 +1,7 @@
 //! Which times cannot be right: judged against what the other devices of a compartment say, never against now.
 
+use super::operations::latest_ms;
+use super::sheets::{Kept, every_sheet};
 use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
 use crate::id::{CompartmentId, DeviceId};
 use crate::store::{Store, StoreError};
@@ -85,16 +87,29 @@ impl Times {
     /// # Errors
     /// [`StoreError`] if it cannot be written.
     pub fn recompute(tx: &Connection, of: &BTreeSet<CompartmentId>) -> Result<(), StoreError> {
+        if of.is_empty() {
+            return Ok(());
+        }
+        let mut greatest: BTreeMap<i64, Hlc> = BTreeMap::new();
+        every_sheet(tx, |_, sheet| {
+            for kept in sheet.iter().filter(|kept| !kept.waiting) {
+                let of_log = greatest.entry(kept.key.entry().log()).or_default();
+                *of_log = (*of_log).max(kept.hlc);
+            }
+            Ok(())
+        })?;
         for compartment in of {
             let compartment = Store::compartment_row(tx, *compartment)?;
             let before = Self::load(tx, compartment)?;
             tx.prepare_cached("DELETE FROM device_time WHERE compartment = ?1")?.execute([compartment])?;
-            tx.prepare_cached(
-                "INSERT INTO device_time (compartment, device, hlc)
-                 SELECT log.compartment, log.device, max(op.hlc) FROM op JOIN log ON log.id = op.id >> 41
-                 WHERE log.compartment = ?1 AND op.waiting = 0 GROUP BY log.device",
-            )?
-            .execute([compartment])?;
+            for (log, hlc) in &greatest {
+                tx.prepare_cached(
+                    "INSERT INTO device_time (compartment, device, hlc)
+                     SELECT compartment, device, ?2 FROM log WHERE id = ?1 AND compartment = ?3
+                     ON CONFLICT (compartment, device) DO UPDATE SET hlc = ?2 WHERE ?2 > hlc",
+                )?
+                .execute((log, hlc.bits().cast_signed(), compartment))?;
+            }
             before.mark_moved(tx, compartment, &Self::load(tx, compartment)?)?;
         }
         Ok(())
@@ -148,9 +163,16 @@ impl Times {
         }
         // A bound falls when the second device of a compartment is first heard of, or on a withdrawal.
         if let Some((low, high)) = falls {
-            let statement = "INSERT OR IGNORE INTO dirty (subject) SELECT op.row >> 28 FROM op JOIN subject ON subject.id = op.row >> 28
-                 WHERE op.time_ms > ?1 AND op.time_ms <= ?2 AND subject.compartment = ?3";
-            tx.prepare_cached(statement)?.execute((low, high, compartment))?;
+            let mut mark = tx.prepare_cached(
+                "INSERT OR IGNORE INTO dirty (subject) SELECT id FROM subject WHERE id = ?1 AND compartment = ?2",
+            )?;
+            every_sheet(tx, |row, sheet| {
+                let moved = |kept: &Kept<'_>| (low + 1..=high).contains(&latest_ms(kept.hlc, &kept.operation()));
+                if sheet.iter().any(moved) {
+                    mark.execute((row.subject(), compartment))?;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
     }

@@ -433,14 +433,16 @@ impl Store {
         Ok(())
     }
 
-    /// Says that an entry is to be posted again with all that follow it on its branch.
+    /// The last place of a branch that was posted, with all before it, and its newest place; 0 if it is not here.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be written.
-    pub fn post_again_from(tx: &Connection, key: EntryKey) -> Result<(), StoreError> {
-        tx.prepare_cached("UPDATE branch SET posted_seq = min(posted_seq, ?3 - 1) WHERE log = ?1 AND branch = ?2")?
-            .execute((key.log(), key.branch(), key.seq().cast_signed()))?;
-        Ok(())
+    /// [`StoreError`] if the file cannot be read.
+    pub fn posted(connection: &Connection, (log, branch): (i64, u8)) -> Result<(u64, u64), StoreError> {
+        let mut statement =
+            connection.prepare_cached("SELECT posted_seq, tip_seq FROM branch WHERE log = ?1 AND branch = ?2")?;
+        let places = statement.query_row((log, branch), |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)));
+        let (posted, tip) = places.optional()?.unwrap_or_default();
+        Ok((posted.cast_unsigned(), tip.cast_unsigned()))
     }
 
     /// Says that nothing was posted.

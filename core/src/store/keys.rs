@@ -7,8 +7,15 @@ const BRANCH_BITS: u32 = 3;
 const SEQ_BITS: u32 = 32;
 const INDEX_BITS: u32 = 6;
 
-/// Rows of one subject are numbered with so many bits.
-const ROW_BITS: u32 = 28;
+/// Rows of one subject in one filing are numbered with so many bits.
+const ROW_BITS: u32 = 22;
+/// Subjects are numbered with so many bits.
+const SUBJECT_BITS: u32 = 30;
+
+/// Greatest number of a filing: 2 to the power of 10, less one.
+pub const FILING_NUMBER_MAX: i64 = (1 << 10) - 1;
+/// Greatest number of a subject: 2 to the power of 30, less one.
+pub const SUBJECT_NUMBER_MAX: i64 = (1 << SUBJECT_BITS) - 1;
 
 /// Greatest number of a log in one book: 2 to the power of 21, less one.
 pub(super) const LOG_NUMBER_MAX: i64 = (1 << 21) - 1;
@@ -21,7 +28,7 @@ pub struct EntryKey(i64);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct OpKey(i64);
 
-/// Where the table of operations keeps one: rows of a subject lie together, in the order in which they came.
+/// Where the table of operations keeps some: its rows lie filing by filing, and in a filing subject by subject.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RowKey(i64);
 
@@ -62,6 +69,18 @@ impl EntryKey {
 }
 
 impl OpKey {
+    /// The key in 8 bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
+
+    /// Reads [`OpKey::to_bytes`] back.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> Self {
+        Self(i64::from_le_bytes(bytes))
+    }
+
     /// The entry.
     #[must_use]
     pub const fn entry(self) -> EntryKey {
@@ -83,23 +102,36 @@ impl OpKey {
 }
 
 impl RowKey {
-    /// The first and the last row of a subject.
+    /// The first and the last row of a subject in a filing.
     #[must_use]
-    pub const fn range(subject: i64) -> (Self, Self) {
-        (Self(subject << ROW_BITS), Self((subject << ROW_BITS) | ((1 << ROW_BITS) - 1)))
+    pub const fn range(filing: i64, subject: i64) -> (Self, Self) {
+        Self::between(filing, subject, subject)
+    }
+
+    /// The first row of one subject and the last one of another in a filing.
+    #[must_use]
+    pub const fn between(filing: i64, first: i64, last: i64) -> (Self, Self) {
+        let filing = filing << (SUBJECT_BITS + ROW_BITS);
+        (Self(filing | (first << ROW_BITS)), Self(filing | (last << ROW_BITS) | ((1 << ROW_BITS) - 1)))
+    }
+
+    /// The filing.
+    #[must_use]
+    pub const fn filing(self) -> i64 {
+        self.0 >> (SUBJECT_BITS + ROW_BITS)
     }
 
     /// The subject.
     #[must_use]
     pub const fn subject(self) -> i64 {
-        self.0 >> ROW_BITS
+        (self.0 >> ROW_BITS) & SUBJECT_NUMBER_MAX
     }
 
     /// The row after it, unless the subject has no more.
     #[must_use]
     pub const fn next(self) -> Option<Self> {
         let next = Self(self.0 + 1);
-        if next.subject() == self.subject() { Some(next) } else { None }
+        if next.0 >> ROW_BITS == self.0 >> ROW_BITS { Some(next) } else { None }
     }
 }
 
@@ -151,5 +183,17 @@ mod tests {
             let operation = key.operation(index);
             assert_eq!((operation.entry(), operation.index()), (key, index));
         }
+    }
+
+    #[test]
+    fn a_row_gives_back_its_filing_and_its_subject() {
+        for (filing, subject) in [(0, 1), (1, 1), (FILING_NUMBER_MAX, SUBJECT_NUMBER_MAX)] {
+            let (first, last) = RowKey::range(filing, subject);
+            for row in [first, last] {
+                assert_eq!((row.filing(), row.subject()), (filing, subject));
+            }
+            assert!(first < last && first.next().is_some() && last.next().is_none());
+        }
+        assert!(RowKey::range(1, SUBJECT_NUMBER_MAX).1 < RowKey::range(2, 0).0);
     }
 }

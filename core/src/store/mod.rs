@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! entry key = log number << 35 | seq << 3 | branch          operation key = entry key << 6 | index
-//! row of an operation = subject << 28 | number
+//! row of operations = filing << 52 | subject << 22 | number
 //! ```
 
 mod begun;
@@ -29,7 +29,7 @@ pub use beyond::Places;
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
 pub use file::{Store, StoreError};
 pub use frontier::{LogTips, PieceRun};
-pub use keys::{EntryKey, OpKey, RowKey};
+pub use keys::{EntryKey, FILING_NUMBER_MAX, OpKey, RowKey, SUBJECT_NUMBER_MAX};
 pub use local::{Secrets, StoredSecret};
 pub use parcels::KeptParcel;
 pub use rescue::{Found, Gap, Rescue};

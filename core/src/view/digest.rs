@@ -3,11 +3,12 @@
 use crate::crypto::{Deriver, Label, derive};
 use crate::id::CompartmentId;
 use crate::limits::FORMAT;
-use crate::merge::Logs;
-use crate::store::{Store, StoreError, Verdict};
+use crate::merge::{Logs, Subject, every_sheet};
+use crate::record::Operation;
+use crate::store::{EntryKey, Store, StoreError, Verdict};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The digest of one compartment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,11 +29,6 @@ pub struct CompartmentDigest {
 /// the compartment.
 const ROWS: &[(&str, &str)] = &[
     (
-        "op",
-        "SELECT s.compartment, s.kind, s.key, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix, op.kind, op.waiting, op.hlc, op.time_ms, op.payload
-         FROM op JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41 WHERE op.waiting = 0 OR op.kind = 1",
-    ),
-    (
         "patient",
         "SELECT s.compartment, s.key, t.name, t.birth, t.sex, t.identifier, t.deceased, t.allergy, t.tokens
          FROM patient t JOIN subject s ON s.id = t.subject",
@@ -51,13 +47,13 @@ const ROWS: &[(&str, &str)] = &[
     ),
     (
         "import",
-        "SELECT s.compartment, t.import, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix FROM import t
-         JOIN op ON op.row = t.row JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41",
+        "SELECT s.compartment, s.key, t.import, log.log, (t.id >> 9) & 4294967295, t.id & 63 FROM import t
+         JOIN subject s ON s.id = (t.row >> 22) & 1073741823 JOIN log ON log.id = t.id >> 41",
     ),
     (
         "resolution",
-        "SELECT s.compartment, t.finding, log.log, (op.id >> 9) & 4294967295, op.id & 63, op.prefix FROM resolution t
-         JOIN op ON op.row = t.row JOIN subject s ON s.id = op.row >> 28 JOIN log ON log.id = op.id >> 41",
+        "SELECT s.compartment, s.key, t.finding, log.log, (t.id >> 9) & 4294967295, t.id & 63 FROM resolution t
+         JOIN subject s ON s.id = t.subject JOIN log ON log.id = t.id >> 41",
     ),
 ];
 
@@ -68,8 +64,9 @@ const ROWS: &[(&str, &str)] = &[
 /// [`StoreError`] if the file cannot be read.
 pub fn digest(connection: &Connection) -> Result<Vec<CompartmentDigest>, StoreError> {
     let logs = Logs::load(connection)?;
-    let mut held = held_ids(connection, &logs)?;
     let mut rows = row_hashes(connection)?;
+    let passed = operation_hashes(connection, &logs, &mut rows)?;
+    let mut held = held_ids(connection, &logs, &passed)?;
     let mut statement = connection.prepare_cached(
         "SELECT id, compartment FROM compartment WHERE compartment <> zeroblob(32) ORDER BY compartment",
     )?;
@@ -96,17 +93,24 @@ fn hash_sorted(hashes: &mut [[u8; 32]]) -> [u8; 32] {
 }
 
 /// Ids of entries that are accepted or wait with edits that are passed through, by compartment.
-fn held_ids(connection: &Connection, logs: &Logs) -> Result<BTreeMap<i64, Vec<[u8; 32]>>, StoreError> {
+fn held_ids(
+    connection: &Connection,
+    logs: &Logs,
+    passed: &BTreeSet<EntryKey>,
+) -> Result<BTreeMap<i64, Vec<[u8; 32]>>, StoreError> {
     let mut held: BTreeMap<i64, Vec<[u8; 32]>> = BTreeMap::new();
     let mut compartments: BTreeMap<i64, i64> = BTreeMap::new();
     let mut statement = connection.prepare_cached(
-        "SELECT entry.id >> 35, entry.entry FROM entry LEFT JOIN verdict ON verdict.entry = entry.id
-         WHERE verdict.verdict IS NULL OR (verdict.verdict = ?1
-           AND EXISTS (SELECT 1 FROM op WHERE op.waiting = 1 AND op.id BETWEEN entry.id << 6 AND (entry.id << 6) | 63 AND op.kind = 1))",
+        "SELECT entry.id, entry.entry, verdict.verdict FROM entry LEFT JOIN verdict ON verdict.entry = entry.id
+         WHERE verdict.verdict IS NULL OR verdict.verdict = ?1",
     )?;
     let mut rows = statement.query([Verdict::Waiting as u8])?;
     while let Some(row) = rows.next()? {
-        let log: i64 = row.get(0)?;
+        let key: EntryKey = row.get(0)?;
+        if row.get::<_, Option<u8>>(2)?.is_some() && !passed.contains(&key) {
+            continue;
+        }
+        let log = key.log();
         let Some(name) = logs.get(log).map(|log| log.name) else { continue };
         let compartment = if let Some(compartment) = compartments.get(&log) {
             *compartment
@@ -118,6 +122,35 @@ fn held_ids(connection: &Connection, logs: &Logs) -> Result<BTreeMap<i64, Vec<[u
         held.entry(compartment).or_default().push(row.get(1)?);
     }
     Ok(held)
+}
+
+/// Hashes of all operations, beside those of the rows; gives back the entries that wait with edits, which are
+/// passed through.
+fn operation_hashes(
+    connection: &Connection,
+    logs: &Logs,
+    hashes: &mut BTreeMap<i64, Vec<[u8; 32]>>,
+) -> Result<BTreeSet<EntryKey>, StoreError> {
+    let mut passed = BTreeSet::new();
+    every_sheet(connection, |row, sheet| {
+        let Some(subject) = Subject::load(connection, row.subject())? else { return Ok(()) };
+        for kept in sheet {
+            if kept.waiting {
+                let Operation::Edit(_) = kept.operation() else { continue };
+                passed.insert(kept.key.entry());
+            }
+            let entry = kept.key.entry();
+            let log = logs.get(entry.log()).map(|log| log.log).unwrap_or_default();
+            let mut hash = Deriver::new(Label::Digest);
+            hash.update(b"op").update(&[subject.kind as u8]).update(&(subject.key.len() as u64).to_le_bytes());
+            hash.update(&subject.key).update(log.as_bytes()).update(&entry.seq().to_le_bytes());
+            hash.update(&[kept.key.index(), u8::from(kept.waiting)]).update(&kept.hlc.bits().to_le_bytes());
+            hash.update(&kept.prefix).update(kept.payload);
+            hashes.entry(subject.compartment).or_default().push(hash.finish());
+        }
+        Ok(())
+    })?;
+    Ok(passed)
 }
 
 fn row_hashes(connection: &Connection) -> Result<BTreeMap<i64, Vec<[u8; 32]>>, StoreError> {

@@ -3,12 +3,15 @@
 use super::patients::{self, Registers};
 use super::search::{self, Words};
 use crate::id::{FindingId, ImportId};
-use crate::merge::{Backlog, Logs, Op, OpRow, Placed, Subject, SubjectKind, Times, operations_of};
+use crate::merge::{
+    Backlog, Logs, Op, OpRow, Placed, Sheets, Subject, SubjectKind, Times, each_unposted, operation_at, operations_of,
+    unposted_filings,
+};
 use crate::record::{
     EditAt, FactAt, Finding, FindingKind, Item, Standing, Statement, StockAt, fold, of_facts, on_hand, standings,
 };
-use crate::store::{OpKey, RowKey, StoreError};
-use rusqlite::{Connection, OptionalExtension};
+use crate::store::{OpKey, StoreError};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Posted tables; all can be dropped.
@@ -33,40 +36,30 @@ CREATE TABLE stock (
 /// Names of these tables, in an order in which they can be dropped.
 pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "stock"];
 
-/// Writes what waits in the backlog and makes the views of what it touches, then those of marked subjects: about
-/// `most` operations or subjects at a time. Returns how many subjects were posted; 0 when nothing is left.
+/// Writes what waits in the backlog and makes the views of what it touches, then those of what was filed before
+/// and of marked subjects: about `most` operations or subjects at a time. Returns how many subjects were posted; 0
+/// when nothing is left.
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be written; the caller undoes the transaction and drops the backlog.
 pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
     let mut posting = Posting { tx, logs, times: BTreeMap::new(), words: Words::default() };
-    let filed = if backlog.is_empty() { Vec::new() } else { backlog.file(tx, most)? };
-    let mut posted = filed.len();
-    for filed in filed {
-        match filed.all {
-            Some(range) => posting.subject(&filed.subject, backlog.operations(range), true)?,
-            None => posting.known(&filed.subject)?,
-        }
+    let mut posted = posting.backlog(backlog, most)?;
+    if posted == 0 {
+        posted = each_unposted(tx, most.saturating_mul(OPERATION_BYTES), |subject, sheets, new| {
+            Subject::load(tx, subject)?
+                .map_or(Ok(()), |subject| posting.subject(&subject, sheets.operations()?, new))
+        })?;
     }
     if posted == 0 {
-        let marked: Vec<i64> = {
-            let mut statement = tx.prepare_cached("SELECT subject FROM dirty ORDER BY subject LIMIT ?1")?;
-            let rows = statement.query_map([i64::try_from(most / 4 + 1).unwrap_or(i64::MAX)], |row| row.get(0))?;
-            rows.collect::<Result<_, _>>()?
-        };
-        for id in &marked {
-            if let Some(subject) = Subject::load(tx, *id)? {
-                posting.known(&subject)?;
-            }
-        }
-        if let Some(last) = marked.last() {
-            tx.prepare_cached("DELETE FROM dirty WHERE subject <= ?1")?.execute([last])?;
-        }
-        posted = marked.len();
+        posted = posting.marked(most / 4 + 1)?;
     }
     posting.words.write(tx)?;
     Ok(posted)
 }
+
+/// About how many bytes an operation takes in its sheet.
+const OPERATION_BYTES: usize = 320;
 
 /// One round of posting, with what many subjects share.
 struct Posting<'a> {
@@ -77,10 +70,57 @@ struct Posting<'a> {
 }
 
 impl Posting<'_> {
+    /// Files what waits in a backlog, and posts subjects of it from memory.
+    fn backlog(&mut self, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
+        if backlog.is_empty() {
+            return Ok(0);
+        }
+        // What was filed before and not posted is posted together with this, from the table.
+        if !backlog.was_filed() && unposted_filings(self.tx)? > 0 {
+            backlog.file_all(self.tx)?;
+            return Ok(0);
+        }
+        if !backlog.was_filed() {
+            backlog.file(self.tx)?;
+        }
+        let (mut count, mut operations, mut last) = (0, 0, 0);
+        while (operations < most || backlog.is_loose())
+            && let Some(filed) = backlog.next()
+        {
+            (count, last) = (count + 1, filed.subject.id);
+            operations += filed.here.len();
+            if filed.new {
+                self.subject(&filed.subject, backlog.operations(filed.here), true)?;
+            } else {
+                self.known(&filed.subject)?;
+            }
+        }
+        backlog.posted(self.tx, last)?;
+        Ok(count)
+    }
+
+    /// Posts marked subjects.
+    fn marked(&mut self, most: usize) -> Result<usize, StoreError> {
+        let marked: Vec<i64> = {
+            let mut statement = self.tx.prepare_cached("SELECT subject FROM dirty ORDER BY subject LIMIT ?1")?;
+            let rows = statement.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for id in &marked {
+            if let Some(subject) = Subject::load(self.tx, *id)? {
+                self.known(&subject)?;
+            }
+        }
+        if let Some(last) = marked.last() {
+            self.tx.prepare_cached("DELETE FROM dirty WHERE subject <= ?1")?.execute([last])?;
+        }
+        Ok(marked.len())
+    }
+
     /// Posts a subject that may have rows, from all its operations in the table.
     fn known(&mut self, subject: &Subject) -> Result<(), StoreError> {
-        let rows = operations_of(self.tx, subject.id)?;
-        self.subject(subject, rows.iter().map(OpRow::read).collect(), false)
+        let sheets = Sheets::of(self.tx, subject.id)?;
+        self.subject(subject, sheets.operations()?, false)
     }
 
     /// Posts a subject from all its operations; a new one has no rows yet.
@@ -188,26 +228,18 @@ fn post_stock(tx: &Connection, logs: &Logs, subject: &Subject, said: &Said<'_>) 
 fn post_resolutions(tx: &Connection, subject: i64, said: &Said<'_>, standings: &[Standing]) -> Result<(), StoreError> {
     for ((key, fact), standing) in said.keys.iter().zip(&said.facts).zip(standings) {
         let Statement::Resolution { findings } = &fact.fact.statement else { continue };
-        let Some(row) = row_of(tx, subject, *key)? else { continue };
         let holds = *standing == Standing::Stands && !fact.waiting;
         for finding in findings {
             if holds {
-                tx.prepare_cached("INSERT OR IGNORE INTO resolution (finding, row) VALUES (?1, ?2)")?
-                    .execute((finding.as_bytes(), row))?;
+                tx.prepare_cached("INSERT OR IGNORE INTO resolution (finding, id, subject) VALUES (?1, ?2, ?3)")?
+                    .execute((finding.as_bytes(), key, subject))?;
             } else {
-                tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND row = ?2")?
-                    .execute((finding.as_bytes(), row))?;
+                tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND id = ?2")?
+                    .execute((finding.as_bytes(), key))?;
             }
         }
     }
     Ok(())
-}
-
-/// Where the table keeps an operation of a subject.
-fn row_of(connection: &Connection, subject: i64, key: OpKey) -> Result<Option<RowKey>, StoreError> {
-    let (first, last) = RowKey::range(subject);
-    let mut statement = connection.prepare_cached("SELECT row FROM op WHERE row BETWEEN ?1 AND ?2 AND id = ?3")?;
-    Ok(statement.query_row((first, last, key), |row| row.get(0)).optional()?)
 }
 
 /// Replaces the findings of a subject that its own operations raise.
@@ -298,17 +330,21 @@ fn split_about(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     parts
 }
 
-/// The accepted resolution of a finding with the smallest row, if somebody resolved it.
+/// The accepted resolution of a finding that was written first by its author's clock, if somebody resolved it.
 ///
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn resolution_of(connection: &Connection, finding: &FindingId) -> Result<Option<OpRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM resolution JOIN op ON op.row = resolution.row
-         WHERE finding = ?1 AND waiting = 0 ORDER BY hlc, prefix LIMIT 1",
-        OpRow::COLUMNS
-    ))?;
-    Ok(statement.query_row([finding.as_bytes()], OpRow::of).optional()?)
+    let mut statement = connection.prepare_cached("SELECT id, subject FROM resolution WHERE finding = ?1")?;
+    let found = statement.query_map([finding.as_bytes()], |row| Ok((row.get::<_, OpKey>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut first: Option<OpRow> = None;
+    for found in found {
+        let (key, subject) = found?;
+        let rows = operations_of(connection, subject)?;
+        let resolution = rows.into_iter().find(|row| row.key == key && !row.waiting);
+        first = first.into_iter().chain(resolution).min_by_key(|row| (row.hlc, row.prefix));
+    }
+    Ok(first)
 }
 
 /// One line of stock as it is posted.
@@ -360,10 +396,12 @@ pub fn stock_rows(connection: &Connection) -> Result<Vec<StockRow>, StoreError> 
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn imported(connection: &Connection, import: &ImportId) -> Result<Vec<OpRow>, StoreError> {
-    let mut statement = connection.prepare_cached(&format!(
-        "SELECT {} FROM import JOIN op ON op.row = import.row WHERE import = ?1 ORDER BY op.id",
-        OpRow::COLUMNS
-    ))?;
-    let rows = statement.query_map([import.as_bytes()], OpRow::of)?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut statement = connection.prepare_cached("SELECT row, id FROM import WHERE import = ?1 ORDER BY id")?;
+    let found = statement.query_map([import.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut rows = Vec::new();
+    for found in found {
+        let (row, key) = found?;
+        rows.extend(operation_at(connection, row, key)?);
+    }
+    Ok(rows)
 }

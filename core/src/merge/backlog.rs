@@ -180,7 +180,7 @@ impl Backlog {
     }
 
     /// Writes all that is held into the table; what of it was posted before is left out. Afterwards
-    /// [`Backlog::next`] gives the subjects whose views are to be made.
+    /// [`Backlog::next_filed`] gives the subjects whose views are to be made.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written; then the transaction and this backlog are to be dropped.
@@ -200,11 +200,11 @@ impl Backlog {
     }
 
     /// The next subject whose views are to be made of what was filed, in rising order of number.
-    pub fn next(&mut self) -> Option<Filed> {
+    pub fn next_filed(&mut self) -> Option<Filed> {
         self.filing.as_mut()?.left.pop()
     }
 
-    /// Says that views were made of what [`Backlog::next`] gave, `last` the last; empties the backlog at the end.
+    /// Says that views were made of what [`Backlog::next_filed`] gave, `last` the last; empties the backlog at the end.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
@@ -244,7 +244,7 @@ impl Backlog {
             self.file(tx)?;
         }
         if self.is_loose() {
-            while let Some(filed) = self.next() {
+            while let Some(filed) = self.next_filed() {
                 mark_dirty(tx, filed.subject.id)?;
             }
         }
@@ -392,8 +392,7 @@ impl Backlog {
 
 /// The number of a new filing; that of what people write if there are as many as can be numbered.
 fn begin_filing(tx: &Connection) -> Result<i64, StoreError> {
-    let last: i64 =
-        tx.prepare_cached("SELECT coalesce(max(id), 0) FROM filing")?.query_row([], |row| row.get(0))?;
+    let last: i64 = tx.prepare_cached("SELECT coalesce(max(id), 0) FROM filing")?.query_row([], |row| row.get(0))?;
     if last >= FILINGS_MAX {
         return Ok(LOOSE);
     }

@@ -201,12 +201,7 @@ pub(super) fn take_out(tx: &Connection, subject: i64, entry: EntryKey) -> Result
 }
 
 /// Takes the operations of an entry out of one sheet.
-pub(super) fn take_out_of(
-    tx: &Connection,
-    row: RowKey,
-    sheet: &[Kept<'_>],
-    entry: EntryKey,
-) -> Result<(), StoreError> {
+pub(super) fn take_out_of(tx: &Connection, row: RowKey, sheet: &[Kept<'_>], entry: EntryKey) -> Result<(), StoreError> {
     let stays = |kept: &&Kept<'_>| kept.key.entry() != entry;
     let left = sheet.iter().filter(stays).count();
     if left == sheet.len() {

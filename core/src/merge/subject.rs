@@ -132,13 +132,13 @@ impl Subject {
 
     /// The subjects of some names in rising order of name, numbered where they are new; whether each is.
     pub(super) fn number(tx: &Connection, names: Vec<Name>) -> Result<Vec<(Self, bool)>, StoreError> {
-        let greatest: i64 = tx
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM subject")?
-            .query_row([], |row| row.get(0))?;
+        let greatest: i64 =
+            tx.prepare_cached("SELECT coalesce(max(id), 0) FROM subject")?.query_row([], |row| row.get(0))?;
         let few = names.len() < usize::try_from(greatest / 8).unwrap_or(usize::MAX);
         let known = if few { Self::numbers_one_by_one(tx, &names)? } else { Self::numbers_in_order(tx, &names)? };
         let mut next = greatest;
-        let mut insert = tx.prepare_cached("INSERT INTO subject (id, compartment, kind, key) VALUES (?1, ?2, ?3, ?4)")?;
+        let mut insert =
+            tx.prepare_cached("INSERT INTO subject (id, compartment, kind, key) VALUES (?1, ?2, ?3, ?4)")?;
         let mut subjects = Vec::with_capacity(names.len());
         for (name, known) in names.into_iter().zip(known) {
             let id = match known {
@@ -164,8 +164,8 @@ impl Subject {
 
     /// As one by one, in one walk through the index of names.
     fn numbers_in_order(tx: &Connection, names: &[Name]) -> Result<Vec<Option<i64>>, StoreError> {
-        let mut statement = tx
-            .prepare_cached("SELECT key, compartment, kind, id FROM subject ORDER BY key, compartment, kind")?;
+        let mut statement =
+            tx.prepare_cached("SELECT key, compartment, kind, id FROM subject ORDER BY key, compartment, kind")?;
         let mut rows = statement.query([])?;
         let mut numbers = vec![None; names.len()];
         let mut wanted = names.iter().zip(&mut numbers).peekable();

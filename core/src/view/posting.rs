@@ -47,8 +47,7 @@ pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) ->
     let mut posted = posting.backlog(backlog, most)?;
     if posted == 0 {
         posted = each_unposted(tx, most.saturating_mul(OPERATION_BYTES), |subject, sheets, new| {
-            Subject::load(tx, subject)?
-                .map_or(Ok(()), |subject| posting.subject(&subject, sheets.operations()?, new))
+            Subject::load(tx, subject)?.map_or(Ok(()), |subject| posting.subject(&subject, sheets.operations()?, new))
         })?;
     }
     if posted == 0 {
@@ -85,7 +84,7 @@ impl Posting<'_> {
         }
         let (mut count, mut operations, mut last) = (0, 0, 0);
         while (operations < most || backlog.is_loose())
-            && let Some(filed) = backlog.next()
+            && let Some(filed) = backlog.next_filed()
         {
             (count, last) = (count + 1, filed.subject.id);
             operations += filed.here.len();
@@ -336,7 +335,8 @@ fn split_about(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 /// [`StoreError`] if the file cannot be read.
 pub fn resolution_of(connection: &Connection, finding: &FindingId) -> Result<Option<OpRow>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, subject FROM resolution WHERE finding = ?1")?;
-    let found = statement.query_map([finding.as_bytes()], |row| Ok((row.get::<_, OpKey>(0)?, row.get::<_, i64>(1)?)))?;
+    let found =
+        statement.query_map([finding.as_bytes()], |row| Ok((row.get::<_, OpKey>(0)?, row.get::<_, i64>(1)?)))?;
     let mut first: Option<OpRow> = None;
     for found in found {
         let (key, subject) = found?;

@@ -28,7 +28,7 @@ const NUMBERS: [(&str, &str, &str); 11] = [
     ("import", "row", "subject"),
     ("import", "id", "entry"),
     ("resolution", "id", "entry"),
-    ("resolution", "subject", "subject"),
+    ("resolution", "row", "subject"),
     ("patient", "subject", "subject"),
     ("search", "subject", "subject"),
     ("identifier", "subject", "subject"),

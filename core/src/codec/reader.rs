@@ -2,15 +2,25 @@
 
 use super::Malformed;
 use super::canonical::item_length;
-use minicbor::data::Type;
-use minicbor::decode::Decoder;
 
 /// Reads one item after another; borrows texts and bytes from the input.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
-    items: Decoder<'a>,
+    rest: &'a [u8],
     read_before: bool,
 }
+
+/// Major types of CBOR items, as they are read here.
+const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+
+const FALSE: u8 = 0xf4;
+const TRUE: u8 = 0xf5;
+const NULL: u8 = 0xf6;
 
 /// The fields of a map, in rising order of their keys.
 #[derive(Debug)]
@@ -36,13 +46,13 @@ impl<'a> Reader<'a> {
     /// Starts at the first byte.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { items: Decoder::new(bytes), read_before: false }
+        Self { rest: bytes, read_before: false }
     }
 
     /// Starts at the first byte of what was read whole before: what stays bytes needs no second look.
     #[must_use]
     pub fn again(bytes: &'a [u8]) -> Self {
-        Self { items: Decoder::new(bytes), read_before: true }
+        Self { rest: bytes, read_before: true }
     }
 
     /// Whether all of it was read before.
@@ -56,7 +66,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is another, as with all methods here.
     pub fn uint(&mut self) -> Result<u64, Malformed> {
-        self.items.u64().map_err(schema)
+        self.argument(UINT)
     }
 
     /// A small integer from zero.
@@ -64,7 +74,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none, or greater than 255.
     pub fn byte(&mut self) -> Result<u8, Malformed> {
-        self.items.u8().map_err(schema)
+        u8::try_from(self.uint()?).map_err(|_| Malformed::Schema)
     }
 
     /// A signed integer.
@@ -72,7 +82,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none, or does not fit.
     pub fn int(&mut self) -> Result<i64, Malformed> {
-        self.items.i64().map_err(schema)
+        let negative = self.rest.first().is_some_and(|first| first >> 5 == NEGATIVE);
+        let argument = self.argument(if negative { NEGATIVE } else { UINT })?;
+        let value = i64::try_from(argument).map_err(|_| Malformed::Schema)?;
+        Ok(if negative { -1 - value } else { value })
     }
 
     /// A truth value.
@@ -80,7 +93,14 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none.
     pub fn bool(&mut self) -> Result<bool, Malformed> {
-        self.items.bool().map_err(schema)
+        let (first, rest) = self.rest.split_first().ok_or(Malformed::Length)?;
+        let value = match *first {
+            FALSE => false,
+            TRUE => true,
+            _ => return Err(Malformed::Schema),
+        };
+        self.rest = rest;
+        Ok(value)
     }
 
     /// A byte string.
@@ -88,7 +108,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none.
     pub fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
-        self.items.bytes().map_err(schema)
+        let length = self.argument(BYTES)?;
+        self.take(length)
     }
 
     /// A byte string of exactly `N` bytes.
@@ -104,7 +125,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none, [`Malformed::Bounds`] if it is longer.
     pub fn text(&mut self, bytes_max: usize) -> Result<&'a str, Malformed> {
-        let text = self.items.str().map_err(schema)?;
+        let length = self.argument(TEXT)?;
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| Malformed::Schema)?;
         if text.len() > bytes_max { Err(Malformed::Bounds) } else { Ok(text) }
     }
 
@@ -113,7 +135,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none, [`Malformed::Bounds`] if it has more.
     pub fn list(&mut self, most: usize) -> Result<usize, Malformed> {
-        let count = self.items.array().map_err(schema)?.ok_or(Malformed::NotCanonical)?;
+        let count = self.argument(ARRAY)?;
         usize::try_from(count).ok().filter(|count| *count <= most).ok_or(Malformed::Bounds)
     }
 
@@ -130,7 +152,7 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Schema`] if the next item is none.
     pub fn fields(&mut self) -> Result<Fields, Malformed> {
-        let left = self.items.map().map_err(schema)?.ok_or(Malformed::NotCanonical)?;
+        let left = self.argument(MAP)?;
         Ok(Fields { left })
     }
 
@@ -139,11 +161,12 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Length`] at the end.
     pub fn null(&mut self) -> Result<bool, Malformed> {
-        if self.items.datatype().map_err(|_| Malformed::Length)? == Type::Null {
-            self.items.null().map_err(schema)?;
-            return Ok(true);
+        let (first, rest) = self.rest.split_first().ok_or(Malformed::Length)?;
+        let null = *first == NULL;
+        if null {
+            self.rest = rest;
         }
-        Ok(false)
+        Ok(null)
     }
 
     /// The bytes of the next item, whatever it is.
@@ -151,17 +174,14 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`Malformed::Length`] if it does not end.
     pub fn raw(&mut self) -> Result<&'a [u8], Malformed> {
-        let start = self.items.position();
-        let rest = self.items.input().get(start..).ok_or(Malformed::Length)?;
-        let item = rest.get(..item_length(rest)?).ok_or(Malformed::Length)?;
-        self.items.set_position(start + item.len());
-        Ok(item)
+        let length = item_length(self.rest)?;
+        self.take(length as u64)
     }
 
     /// Whether everything was read.
     #[must_use]
-    pub fn at_end(&self) -> bool {
-        self.items.position() >= self.items.input().len()
+    pub const fn at_end(&self) -> bool {
+        self.rest.is_empty()
     }
 
     /// Demands that everything was read.
@@ -171,9 +191,41 @@ impl<'a> Reader<'a> {
     pub fn end(&self) -> Result<(), Malformed> {
         if self.at_end() { Ok(()) } else { Err(Malformed::Length) }
     }
-}
 
-#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
-fn schema(error: minicbor::decode::Error) -> Malformed {
-    if error.is_end_of_input() { Malformed::Length } else { Malformed::Schema }
+    /// The argument of the next item's head, which must be of a major type: its value, or its length.
+    #[inline]
+    fn argument(&mut self, wanted: u8) -> Result<u64, Malformed> {
+        let (first, rest) = self.rest.split_first().ok_or(Malformed::Length)?;
+        let (major, short) = (first >> 5, first & 31);
+        if major != wanted {
+            return Err(Malformed::Schema);
+        }
+        let (argument, rest) = match short {
+            0..=23 => (u64::from(short), rest),
+            24 => rest.split_first().map(|(byte, rest)| (u64::from(*byte), rest)).ok_or(Malformed::Length)?,
+            25 => rest
+                .split_first_chunk()
+                .map(|(bytes, rest)| (u64::from(u16::from_be_bytes(*bytes)), rest))
+                .ok_or(Malformed::Length)?,
+            26 => rest
+                .split_first_chunk()
+                .map(|(bytes, rest)| (u64::from(u32::from_be_bytes(*bytes)), rest))
+                .ok_or(Malformed::Length)?,
+            27 => rest
+                .split_first_chunk()
+                .map(|(bytes, rest)| (u64::from_be_bytes(*bytes), rest))
+                .ok_or(Malformed::Length)?,
+            // Of indefinite length, or no head at all.
+            _ => return Err(Malformed::NotCanonical),
+        };
+        self.rest = rest;
+        Ok(argument)
+    }
+
+    fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
+        let count = usize::try_from(count).map_err(|_| Malformed::Length)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Length)?;
+        self.rest = rest;
+        Ok(taken)
+    }
 }

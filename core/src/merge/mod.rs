@@ -20,7 +20,7 @@ pub use backlog::{Backlog, Filed};
 pub use document::{DocumentError, DocumentValue, document, document_at, document_values};
 pub use intake::{Intake, operations_in};
 pub use judge::{Judged, Keyring, judge};
-pub use operations::{Logs, Op, OpRow, Placed, SCHEMA, TABLES, operations_of};
+pub use operations::{Logs, Op, OpRow, Placed, SCHEMA, TABLES, latest_ms, operations_of};
 pub use sheets::{Kept, Sheets, each_unposted, every_sheet, operation_at, set_filings_posted, unposted_filings};
 pub use subject::{Subject, SubjectKind};
 pub use times::Times;

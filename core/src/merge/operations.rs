@@ -18,7 +18,7 @@ CREATE TABLE filing (id INTEGER PRIMARY KEY, posted INTEGER);
 CREATE TABLE import (
   import BLOB NOT NULL, id INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (import, id)) WITHOUT ROWID;
 CREATE TABLE resolution (
-  finding BLOB NOT NULL, id INTEGER NOT NULL, subject INTEGER NOT NULL, PRIMARY KEY (finding, id)) WITHOUT ROWID;
+  finding BLOB NOT NULL, id INTEGER NOT NULL, row INTEGER NOT NULL, PRIMARY KEY (finding, id)) WITHOUT ROWID;
 CREATE TABLE dirty (subject INTEGER PRIMARY KEY);
 CREATE TABLE device_time (
   compartment INTEGER NOT NULL, device BLOB NOT NULL, hlc INTEGER NOT NULL, PRIMARY KEY (compartment, device)) WITHOUT ROWID;
@@ -230,7 +230,8 @@ pub enum Placed<'a> {
 }
 
 /// The later of the author's clock and the time that a fact states, in milliseconds.
-pub(super) fn latest_ms(hlc: Hlc, operation: &Operation<'_>) -> i64 {
+#[must_use]
+pub fn latest_ms(hlc: Hlc, operation: &Operation<'_>) -> i64 {
     match operation {
         Operation::Fact(fact) => hlc.ms().max(fact.effective.ms),
         Operation::Reading(reading) => hlc.ms().max(reading.at.ms),

@@ -286,7 +286,7 @@ impl<'s> Cursor<'s> {
 pub fn each_unposted(
     tx: &Connection,
     most: usize,
-    mut each: impl FnMut(i64, &Sheets, bool) -> Result<(), StoreError>,
+    mut each: impl FnMut(i64, Sheets, bool) -> Result<(), StoreError>,
 ) -> Result<usize, StoreError> {
     let filings = filings(tx)?;
     let unposted = || filings.iter().filter_map(|filing| filing.posted.map(|posted| (*filing, posted)));
@@ -311,8 +311,9 @@ pub fn each_unposted(
         for filing in filings.iter().filter(|filing| filing.posted.is_none_or(|posted| posted >= subject)) {
             sheets.load(tx, filing.number, subject)?;
         }
-        each(subject, &sheets, sheets.0.len() == before)?;
         bytes += sheets.bytes();
+        let new = sheets.0.len() == before;
+        each(subject, sheets, new)?;
         (count, last) = (count + 1, Some(subject));
     }
     if !cursors.is_empty() {

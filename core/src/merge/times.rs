@@ -115,22 +115,21 @@ impl Times {
         Ok(())
     }
 
+    /// Which of some times of devices lie beyond the bounds now.
+    pub fn late(&self, times: impl Iterator<Item = (DeviceId, i64)>) -> Vec<i64> {
+        times.filter(|(device, ms)| *ms > self.bound(*device)).map(|(_, ms)| ms).collect()
+    }
+
     /// Keeps which times of a subject lie beyond the bounds now, so that a bound that rises finds them; a new
     /// subject has none kept yet.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be written.
-    pub fn keep_late(
-        &self,
-        tx: &Connection,
-        subject: i64,
-        times: impl Iterator<Item = (DeviceId, i64)>,
-        new: bool,
-    ) -> Result<(), StoreError> {
+    pub fn keep_late(tx: &Connection, subject: i64, late: &[i64], new: bool) -> Result<(), StoreError> {
         if !new {
             tx.prepare_cached("DELETE FROM late WHERE subject = ?1")?.execute([subject])?;
         }
-        for (_, time_ms) in times.filter(|(device, ms)| *ms > self.bound(*device)) {
+        for time_ms in late {
             tx.prepare_cached("INSERT OR IGNORE INTO late (subject, time_ms) VALUES (?1, ?2)")?
                 .execute((subject, time_ms))?;
         }

@@ -176,14 +176,25 @@ impl<'a> Operation<'a> {
         }
         let kind = from.uint()?;
         let operation = match FactKind::from_number(kind) {
-            _ if kind == EDIT => Edit::read(&mut fields, from).map(Operation::Edit),
-            _ if kind == READING => Reading::read(&mut fields, from).map(Operation::Reading),
+            _ if kind == u64::from(EDIT) => Edit::read(&mut fields, from).map(Operation::Edit),
+            _ if kind == u64::from(READING) => Reading::read(&mut fields, from).map(Operation::Reading),
             Some(kind) => Fact::read(kind, &mut fields, from).map(Operation::Fact),
             None => Err(Malformed::Newer),
         };
         match operation {
             Err(Malformed::Newer) => Ok(Operation::Newer),
             other => other,
+        }
+    }
+
+    /// The number of its kind; 0 if a newer version wrote it.
+    #[must_use]
+    pub const fn kind_number(&self) -> u8 {
+        match self {
+            Self::Newer => 0,
+            Self::Edit(_) => EDIT,
+            Self::Reading(_) => READING,
+            Self::Fact(fact) => fact.statement.kind().number(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::id::{ImportId, PatientId};
 use crate::limits::{IDENTIFIERS_PER_PATIENT_MAX, PARENTS_PER_EDIT_MAX, REGISTERS_PER_EDIT_MAX};
 
 /// Number of edits among the kinds of operations.
-pub(super) const EDIT: u64 = 1;
+pub(super) const EDIT: u8 = 1;
 
 /// Sets registers of a patient's record.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ impl<'a> Edit<'a> {
         let mut registers = self.registers.clone();
         registers.sort_unstable();
         to.map(3 + usize::from(!self.parents.is_empty()) + usize::from(self.import.is_some()));
-        to.uint(0).uint(EDIT).uint(1).bytes(self.patient.as_bytes());
+        to.uint(0).uint(u64::from(EDIT)).uint(1).bytes(self.patient.as_bytes());
         if !self.parents.is_empty() {
             write_list(&self.parents, to.uint(2), EntryRef::write);
         }

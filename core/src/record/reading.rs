@@ -12,7 +12,7 @@ use crate::codec::{Fields, Malformed, Reader, Writer};
 use crate::id::PatientId;
 
 /// Number of the reading among the kinds of operations.
-pub(super) const READING: u64 = 15;
+pub(super) const READING: u8 = 15;
 
 /// One look at records. Who looked is the author of the entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,7 +66,7 @@ impl Reading {
     /// Writes the reading as an operation.
     pub fn write(&self, to: &mut Writer) {
         let there = [self.patient.is_some(), self.purpose.is_some(), self.times > 1, self.records > 0];
-        to.map(3 + there.into_iter().filter(|there| *there).count()).uint(0).uint(READING);
+        to.map(3 + there.into_iter().filter(|there| *there).count()).uint(0).uint(u64::from(READING));
         if let Some(patient) = &self.patient {
             to.uint(1).bytes(patient.as_bytes());
         }
@@ -241,7 +241,7 @@ mod tests {
     fn what_says_nothing_is_left_out_and_what_is_unknown_is_newer() {
         let written = |key: u64, value: u64| {
             let mut to = Writer::new();
-            to.map(4).uint(0).uint(READING);
+            to.map(4).uint(0).uint(u64::from(READING));
             write_time(&AT, to.uint(2));
             to.uint(3).uint(if key == 3 { value } else { 2 });
             if key == 3 {

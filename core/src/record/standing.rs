@@ -48,17 +48,21 @@ pub enum Standing {
     Repeated,
 }
 
+/// Facts by their ids, in rising order: each at its place in the list.
+type ById = Vec<(FactId, usize)>;
+
 /// The standing of each fact of one subject, in the order given. Of several facts that speak against one,
 /// a refutation counts before a reversal before a correction; which of them came first plays no part.
 #[must_use]
 pub fn standings(facts: &[FactAt<'_>]) -> Vec<Standing> {
-    let mut by_id: BTreeMap<FactId, Vec<usize>> = BTreeMap::new();
+    let mut by_id: ById = Vec::with_capacity(facts.len());
     for (index, fact) in facts.iter().enumerate() {
-        by_id.entry(fact.id()).or_default().push(index);
+        by_id.push((fact.id(), index));
         if fact.fact.import.is_some() {
-            by_id.entry(FactId::Written(fact.reference)).or_default().push(index);
+            by_id.push((FactId::Written(fact.reference), index));
         }
     }
+    by_id.sort_unstable();
     let targets: Vec<Vec<usize>> = facts.iter().map(|fact| named(fact, &fact.fact.targets, &by_id)).collect();
     let in_effect = in_effect(facts, &targets);
     let mut standings = vec![Standing::Stands; facts.len()];
@@ -78,6 +82,9 @@ pub fn standings(facts: &[FactAt<'_>]) -> Vec<Standing> {
 /// keeps its effect, since the correction speaks for it; so does each copy of an import. What takes itself
 /// back through others, as only imports can, has none.
 fn in_effect(facts: &[FactAt<'_>], targets: &[Vec<usize>]) -> Vec<bool> {
+    if targets.iter().all(Vec::is_empty) {
+        return vec![true; facts.len()];
+    }
     let takes_back = |by: usize, of: usize| {
         let effect = facts.get(by).zip(facts.get(of)).map(|(by, of)| effect(by, of));
         matches!(effect, Some(Standing::Refuted | Standing::Reversed))
@@ -112,14 +119,14 @@ fn in_effect(facts: &[FactAt<'_>], targets: &[Vec<usize>]) -> Vec<bool> {
 }
 
 /// Of equal facts under one import id the one with the smallest reference stands for all.
-fn mark_repeated(facts: &[FactAt<'_>], by_id: &BTreeMap<FactId, Vec<usize>>, standings: &mut [Standing]) {
-    for (id, indices) in by_id {
-        if !matches!(id, FactId::Imported(_)) || indices.len() < 2 {
+fn mark_repeated(facts: &[FactAt<'_>], by_id: &ById, standings: &mut [Standing]) {
+    for of_id in by_id.chunk_by(|(one, _), (other, _)| one == other) {
+        if of_id.len() < 2 || !of_id.iter().all(|(id, _)| matches!(id, FactId::Imported(_))) {
             continue;
         }
         let mut first: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
-        let mut ordered: Vec<usize> =
-            indices.iter().copied().filter(|i| facts.get(*i).is_some_and(|f| !f.waiting)).collect();
+        let indices = of_id.iter().map(|(_, index)| *index);
+        let mut ordered: Vec<usize> = indices.filter(|i| facts.get(*i).is_some_and(|f| !f.waiting)).collect();
         ordered.sort_unstable_by_key(|i| facts.get(*i).map(|f| f.reference));
         for index in ordered {
             let Some(fact) = facts.get(index) else { continue };
@@ -133,17 +140,18 @@ fn mark_repeated(facts: &[FactAt<'_>], by_id: &BTreeMap<FactId, Vec<usize>>, sta
 }
 
 /// The facts that an accepted fact names, as far as they are here and not itself.
-fn named(by: &FactAt<'_>, names: &[FactId], by_id: &BTreeMap<FactId, Vec<usize>>) -> Vec<usize> {
-    if by.waiting {
+fn named(by: &FactAt<'_>, names: &[FactId], by_id: &ById) -> Vec<usize> {
+    if by.waiting || names.is_empty() {
         return Vec::new();
     }
     let own = FactId::Written(by.reference);
     let mut indices: Vec<usize> = names
         .iter()
         .filter(|id| **id != own && **id != by.id())
-        .filter_map(|id| by_id.get(id))
-        .flatten()
-        .copied()
+        .flat_map(|id| {
+            let from = by_id.get(by_id.partition_point(|(other, _)| other < id)..).unwrap_or_default();
+            from.iter().take_while(move |(other, _)| other == id).map(|(_, index)| *index)
+        })
         .collect();
     indices.sort_unstable();
     indices.dedup();
@@ -173,12 +181,7 @@ fn stronger(a: Standing, b: Standing) -> Standing {
 }
 
 /// Observations of one code, and counts, that a standing newer one took note of.
-fn mark_superseded(
-    facts: &[FactAt<'_>],
-    by_id: &BTreeMap<FactId, Vec<usize>>,
-    in_effect: &[bool],
-    standings: &mut [Standing],
-) {
+fn mark_superseded(facts: &[FactAt<'_>], by_id: &ById, in_effect: &[bool], standings: &mut [Standing]) {
     for (by, _) in facts.iter().zip(in_effect).filter(|(_, effective)| **effective) {
         let seen = match &by.fact.statement {
             Statement::Observation(observation) if !observation.earlier => &observation.seen,

@@ -3,9 +3,9 @@
 use crate::crypto::{Deriver, Label, derive};
 use crate::id::CompartmentId;
 use crate::limits::FORMAT;
-use crate::merge::{Logs, Subject, every_sheet};
+use crate::merge::{Logs, Subject, every_sheet, latest_ms, operation_at};
 use crate::record::Operation;
-use crate::store::{EntryKey, Store, StoreError, Verdict};
+use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError, Verdict};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +26,8 @@ pub struct CompartmentDigest {
 }
 
 /// Rows of each table with local numbers replaced by names that are the same everywhere; the first column is
-/// the compartment.
+/// the compartment. What is hashed of operations and of what finds them is the same in every version, however the
+/// file keeps it.
 const ROWS: &[(&str, &str)] = &[
     (
         "patient",
@@ -45,16 +46,6 @@ const ROWS: &[(&str, &str)] = &[
         "SELECT s.compartment, s.key, t.place, t.product, t.code, t.lot, t.expiry, t.micros, t.unit, t.counted
          FROM stock t JOIN subject s ON s.id = t.subject",
     ),
-    (
-        "import",
-        "SELECT s.compartment, s.key, t.import, log.log, (t.id >> 9) & 4294967295, t.id & 63 FROM import t
-         JOIN subject s ON s.id = (t.row >> 22) & 1073741823 JOIN log ON log.id = t.id >> 41",
-    ),
-    (
-        "resolution",
-        "SELECT s.compartment, s.key, t.finding, log.log, (t.id >> 9) & 4294967295, t.id & 63 FROM resolution t
-         JOIN subject s ON s.id = t.subject JOIN log ON log.id = t.id >> 41",
-    ),
 ];
 
 /// Digests of all compartments but control, in rising order of compartment. Linear in what is held; 32 bytes
@@ -66,6 +57,8 @@ pub fn digest(connection: &Connection) -> Result<Vec<CompartmentDigest>, StoreEr
     let logs = Logs::load(connection)?;
     let mut rows = row_hashes(connection)?;
     let passed = operation_hashes(connection, &logs, &mut rows)?;
+    finder_hashes(connection, &logs, "import", "import", &mut rows)?;
+    finder_hashes(connection, &logs, "resolution", "finding", &mut rows)?;
     let mut held = held_ids(connection, &logs, &passed)?;
     let mut statement = connection.prepare_cached(
         "SELECT id, compartment FROM compartment WHERE compartment <> zeroblob(32) ORDER BY compartment",
@@ -124,33 +117,71 @@ fn held_ids(
     Ok(held)
 }
 
-/// Hashes of all operations, beside those of the rows; gives back the entries that wait with edits, which are
-/// passed through.
+/// Hashes of rows by compartment.
+type Hashes = BTreeMap<i64, Vec<[u8; 32]>>;
+
+/// Adds the hashes of all operations; gives back the entries that wait with edits, which are passed through.
 fn operation_hashes(
     connection: &Connection,
     logs: &Logs,
-    hashes: &mut BTreeMap<i64, Vec<[u8; 32]>>,
+    hashes: &mut Hashes,
 ) -> Result<BTreeSet<EntryKey>, StoreError> {
     let mut passed = BTreeSet::new();
     every_sheet(connection, |row, sheet| {
         let Some(subject) = Subject::load(connection, row.subject())? else { return Ok(()) };
         for kept in sheet {
+            let operation = kept.operation();
             if kept.waiting {
-                let Operation::Edit(_) = kept.operation() else { continue };
+                let Operation::Edit(_) = operation else { continue };
                 passed.insert(kept.key.entry());
             }
-            let entry = kept.key.entry();
-            let log = logs.get(entry.log()).map(|log| log.log).unwrap_or_default();
             let mut hash = Deriver::new(Label::Digest);
-            hash.update(b"op").update(&[subject.kind as u8]).update(&(subject.key.len() as u64).to_le_bytes());
-            hash.update(&subject.key).update(log.as_bytes()).update(&entry.seq().to_le_bytes());
-            hash.update(&[kept.key.index(), u8::from(kept.waiting)]).update(&kept.hlc.bits().to_le_bytes());
-            hash.update(&kept.prefix).update(kept.payload);
+            hash.update(b"op");
+            update(&mut hash, ValueRef::Integer(subject.kind as i64));
+            update(&mut hash, ValueRef::Blob(&subject.key));
+            update_place(&mut hash, logs, kept.key, &kept.prefix);
+            update(&mut hash, ValueRef::Integer(i64::from(operation.kind_number())));
+            update(&mut hash, ValueRef::Integer(i64::from(kept.waiting)));
+            update(&mut hash, ValueRef::Integer(kept.hlc.bits().cast_signed()));
+            update(&mut hash, ValueRef::Integer(latest_ms(kept.hlc, &operation)));
+            update(&mut hash, ValueRef::Blob(kept.payload));
             hashes.entry(subject.compartment).or_default().push(hash.finish());
         }
         Ok(())
     })?;
     Ok(passed)
+}
+
+/// Adds the hashes of a table that finds operations: by an id, the operation's key, and the row where it is.
+fn finder_hashes(
+    connection: &Connection,
+    logs: &Logs,
+    table: &str,
+    id: &str,
+    hashes: &mut Hashes,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {id}, id, row FROM {table}"))?;
+    let mut rows = statement.query([])?;
+    while let Some(found) = rows.next()? {
+        let (key, row): (OpKey, RowKey) = (found.get(1)?, found.get(2)?);
+        let Some(subject) = Subject::load(connection, row.subject())? else { continue };
+        let Some(operation) = operation_at(connection, row, key)? else { continue };
+        let mut hash = Deriver::new(Label::Digest);
+        hash.update(table.as_bytes());
+        update(&mut hash, found.get_ref(0)?);
+        update_place(&mut hash, logs, key, &operation.prefix);
+        hashes.entry(subject.compartment).or_default().push(hash.finish());
+    }
+    Ok(())
+}
+
+/// Adds where an operation stands: log, place, index, and the beginning of its entry's id.
+fn update_place(hash: &mut Deriver, logs: &Logs, key: OpKey, prefix: &[u8; 16]) {
+    let log = logs.get(key.entry().log()).map(|log| log.log).unwrap_or_default();
+    update(hash, ValueRef::Blob(log.as_bytes()));
+    update(hash, ValueRef::Integer(key.entry().seq().cast_signed()));
+    update(hash, ValueRef::Integer(i64::from(key.index())));
+    update(hash, ValueRef::Blob(prefix));
 }
 
 fn row_hashes(connection: &Connection) -> Result<BTreeMap<i64, Vec<[u8; 32]>>, StoreError> {

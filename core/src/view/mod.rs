@@ -7,8 +7,10 @@
 //! All its tables can be dropped and made again from the operations.
 
 mod digest;
+mod making;
 mod patients;
 mod posting;
+mod press;
 mod search;
 
 pub use digest::{CompartmentDigest, digest};

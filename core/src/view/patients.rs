@@ -131,46 +131,69 @@ pub struct PatientRow {
     pub allergy: u8,
 }
 
+/// The line of one patient with the words that find it, as it is to be written.
+pub(super) struct Line {
+    name: String,
+    birth: String,
+    sex: Option<u8>,
+    identifier: String,
+    deceased: bool,
+    allergy: u8,
+    tokens: String,
+}
+
+impl Line {
+    /// Makes the line of what a patient's registers and facts say.
+    pub fn of(registers: &Registers<'_>, facts: &[FactAt<'_>], standings: &[Standing]) -> Self {
+        let stands = |wanted: FactKind| {
+            facts.iter().zip(standings).any(|(f, s)| {
+                *s == Standing::Stands
+                    && !f.waiting
+                    && f.fact.statement.kind() == wanted
+                    && allergy_stands(&f.fact.statement)
+            })
+        };
+        let allergy = if stands(FactKind::Allergy) { 2 } else { u8::from(stands(FactKind::NoKnownAllergies)) };
+        let identifier = registers.identifiers().next();
+        Self {
+            name: registers.name.as_ref().map(name_text).unwrap_or_default(),
+            birth: registers.births().first().map(ToString::to_string).unwrap_or_default(),
+            sex: registers.sexes().first().map(|sex| *sex as u8),
+            identifier: identifier.map(|i| format!("{}|{}", i.system, i.value)).unwrap_or_default(),
+            deceased: stands(FactKind::Deceased),
+            allergy,
+            tokens: search::tokens(registers.texts()),
+        }
+    }
+}
+
 /// Writes or removes a patient's line and search words; a new subject has no line yet.
-pub(super) fn post(
+pub(super) fn write(
     tx: &Connection,
     words: &mut Words,
-    subject: &Subject,
-    record: Option<(&Registers<'_>, &[FactAt<'_>], &[Standing])>,
+    subject: i64,
+    line: Option<Line>,
     new: bool,
 ) -> Result<(), StoreError> {
     let before: Option<String> = if new {
         None
     } else {
         let mut statement = tx.prepare_cached("SELECT tokens FROM patient WHERE subject = ?1")?;
-        statement.query_row([subject.id], |row| row.get(0)).optional()?
+        statement.query_row([subject], |row| row.get(0)).optional()?
     };
     let before = before.as_deref().unwrap_or_default();
-    let Some((registers, facts, standings)) = record else {
-        words.replace(subject.id, before, "");
-        tx.prepare_cached("DELETE FROM patient WHERE subject = ?1")?.execute([subject.id])?;
+    let Some(line) = line else {
+        words.replace(subject, before, "");
+        tx.prepare_cached("DELETE FROM patient WHERE subject = ?1")?.execute([subject])?;
         return Ok(());
     };
-    let tokens = search::tokens(registers.texts());
-    words.replace(subject.id, before, &tokens);
-    let stands = |wanted: FactKind| {
-        facts.iter().zip(standings).any(|(f, s)| {
-            *s == Standing::Stands
-                && !f.waiting
-                && f.fact.statement.kind() == wanted
-                && allergy_stands(&f.fact.statement)
-        })
-    };
-    let allergy = if stands(FactKind::Allergy) { 2 } else { u8::from(stands(FactKind::NoKnownAllergies)) };
-    let name = registers.name.as_ref().map(name_text).unwrap_or_default();
-    let birth = registers.births().first().map(ToString::to_string).unwrap_or_default();
-    let sex = registers.sexes().first().map(|sex| *sex as u8);
-    let identifier = registers.identifiers().next().map(|i| format!("{}|{}", i.system, i.value)).unwrap_or_default();
+    words.replace(subject, before, &line.tokens);
+    let Line { name, birth, sex, identifier, deceased, allergy, tokens } = line;
     tx.prepare_cached(
         "INSERT OR REPLACE INTO patient (subject, name, birth, sex, identifier, deceased, allergy, tokens)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?
-    .execute((subject.id, name, birth, sex, identifier, stands(FactKind::Deceased), allergy, tokens))?;
+    .execute((subject, name, birth, sex, identifier, deceased, allergy, tokens))?;
     Ok(())
 }
 

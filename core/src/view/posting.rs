@@ -1,16 +1,15 @@
 //! Posting: makes the rows of marked subjects anew.
 
-use super::patients::{self, Registers};
+use super::making::{Holds, OnHand, Resolution, Shown};
+use super::patients;
+use super::press::{Job, Press, Pressed, Source};
 use super::search::{self, Words};
 use crate::id::{FindingId, ImportId};
 use crate::merge::{
-    Backlog, Logs, Op, OpRow, Placed, Sheets, Subject, SubjectKind, Times, each_unposted, operation_at, operations_of,
-    unposted_filings,
+    Backlog, Logs, OpRow, Sheets, Subject, Times, each_unposted, operation_at, operations_of, unposted_filings,
 };
-use crate::record::{
-    EditAt, FactAt, Finding, FindingKind, Item, Standing, Statement, StockAt, fold, of_facts, on_hand, standings,
-};
-use crate::store::{OpKey, StoreError};
+use crate::record::{Finding, FindingKind};
+use crate::store::{OpKey, RowKey, StoreError};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,17 +42,17 @@ pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "sto
 /// # Errors
 /// [`StoreError`] if it cannot be written; the caller undoes the transaction and drops the backlog.
 pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
-    let mut posting = Posting { tx, logs, times: BTreeMap::new(), words: Words::default() };
+    let mut posting = Posting { tx, logs, times: BTreeMap::new(), words: Words::default(), findings: Vec::new() };
     let mut posted = posting.backlog(backlog, most)?;
     if posted == 0 {
-        posted = each_unposted(tx, most.saturating_mul(OPERATION_BYTES), |subject, sheets, new| {
-            Subject::load(tx, subject)?.map_or(Ok(()), |subject| posting.subject(&subject, sheets.operations()?, new))
-        })?;
+        posted = posting.filings(backlog, most)?;
     }
     if posted == 0 {
-        posted = posting.marked(most / 4 + 1)?;
+        posted = posting.marked(backlog, most / 4 + 1)?;
     }
     posting.words.write(tx)?;
+    posting.findings.sort_unstable_by_key(|(_, finding)| finding.id);
+    posting.findings.iter().try_for_each(|(subject, finding)| put_finding(tx, *subject, 0, finding))?;
     Ok(posted)
 }
 
@@ -66,10 +65,12 @@ struct Posting<'a> {
     logs: &'a Logs,
     times: BTreeMap<i64, Times>,
     words: Words,
+    /// Findings of new subjects, written in the order in which the table keeps them.
+    findings: Vec<(i64, Finding)>,
 }
 
 impl Posting<'_> {
-    /// Files what waits in a backlog, and posts subjects of it from memory.
+    /// Files what waits in a backlog, and posts subjects of it: new ones from memory.
     fn backlog(&mut self, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
         if backlog.is_empty() {
             return Ok(0);
@@ -82,170 +83,164 @@ impl Posting<'_> {
         if !backlog.was_filed() {
             backlog.file(self.tx)?;
         }
-        let (mut count, mut operations, mut last) = (0, 0, 0);
+        let (mut round, mut operations) = (Vec::new(), 0);
         while (operations < most || backlog.is_loose())
             && let Some(filed) = backlog.next_filed()
         {
-            (count, last) = (count + 1, filed.subject.id);
             operations += filed.here.len();
-            if filed.new {
-                self.subject(&filed.subject, backlog.operations(filed.here), true)?;
-            } else {
-                self.known(&filed.subject)?;
-            }
+            round.push(filed);
         }
+        let (count, last) = (round.len(), round.last().map_or(0, |filed| filed.subject.id));
+        self.press(backlog, operations, |posting, put| {
+            round.into_iter().try_for_each(|filed| {
+                let source = if filed.new { Source::Held(filed.here) } else { posting.sheets_of(filed.subject.id)? };
+                put(posting, filed.subject, source, filed.new)
+            })
+        })?;
         backlog.posted(self.tx, last)?;
         Ok(count)
     }
 
+    /// Posts subjects of filings whose views were not made when they were filed.
+    fn filings(&mut self, backlog: &Backlog, most: usize) -> Result<usize, StoreError> {
+        if unposted_filings(self.tx)? == 0 {
+            return Ok(0);
+        }
+        self.press(backlog, most, |posting, put| {
+            each_unposted(posting.tx, most.saturating_mul(OPERATION_BYTES), |subject, sheets, new| match Subject::load(
+                posting.tx, subject,
+            )? {
+                Some(subject) => put(posting, subject, Source::Sheets(sheets), new),
+                None => Ok(()),
+            })
+        })
+    }
+
     /// Posts marked subjects.
-    fn marked(&mut self, most: usize) -> Result<usize, StoreError> {
+    fn marked(&mut self, backlog: &Backlog, most: usize) -> Result<usize, StoreError> {
         let marked: Vec<i64> = {
             let mut statement = self.tx.prepare_cached("SELECT subject FROM dirty ORDER BY subject LIMIT ?1")?;
             let rows = statement.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| row.get(0))?;
             rows.collect::<Result<_, _>>()?
         };
-        for id in &marked {
-            if let Some(subject) = Subject::load(self.tx, *id)? {
-                self.known(&subject)?;
-            }
-        }
+        self.press(backlog, marked.len(), |posting, put| {
+            marked.iter().try_for_each(|id| match Subject::load(posting.tx, *id)? {
+                Some(subject) => {
+                    let sheets = posting.sheets_of(subject.id)?;
+                    put(posting, subject, sheets, false)
+                }
+                None => Ok(()),
+            })
+        })?;
         if let Some(last) = marked.last() {
             self.tx.prepare_cached("DELETE FROM dirty WHERE subject <= ?1")?.execute([last])?;
         }
         Ok(marked.len())
     }
 
-    /// Posts a subject that may have rows, from all its operations in the table.
-    fn known(&mut self, subject: &Subject) -> Result<(), StoreError> {
-        let sheets = Sheets::of(self.tx, subject.id)?;
-        self.subject(subject, sheets.operations()?, false)
+    /// Runs `work`, which puts subjects, and writes the views that are made of them.
+    fn press<T>(
+        &mut self,
+        backlog: &Backlog,
+        operations: usize,
+        work: impl FnOnce(
+            &mut Self,
+            &mut dyn FnMut(&mut Self, Subject, Source, bool) -> Result<(), StoreError>,
+        ) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let logs = self.logs;
+        std::thread::scope(|scope| {
+            let mut press = Press::start(scope, logs, backlog, operations);
+            let worked = work(self, &mut |posting: &mut Self, subject, source, new| {
+                let times = posting.times_of(subject.compartment)?;
+                press.put(Job { subject, source, times, new }, &mut |pressed| posting.write(pressed))
+            })?;
+            press.finish(&mut |pressed| self.write(pressed))?;
+            Ok(worked)
+        })
     }
 
-    /// Posts a subject from all its operations; a new one has no rows yet.
-    fn subject(&mut self, subject: &Subject, operations: Vec<Op<'_>>, new: bool) -> Result<(), StoreError> {
-        let times = if let Some(times) = self.times.get(&subject.compartment) {
-            *times
-        } else {
-            let loaded = Times::load(self.tx, subject.compartment)?;
-            self.times.insert(subject.compartment, loaded);
-            loaded
-        };
-        let late = operations.iter().map(|op| (op.device(self.logs), op.latest_ms()));
-        times.keep_late(self.tx, subject.id, late, new)?;
-        let said = Said::of(operations, self.logs, &times);
-        match subject.kind {
-            SubjectKind::Patient => self.patient(subject, &said, new),
-            SubjectKind::Stock => post_stock(self.tx, self.logs, subject, &said),
-            SubjectKind::Compartment => post_resolutions(self.tx, subject.id, &said, &standings(&said.facts)),
-            SubjectKind::Reading | SubjectKind::Newer => Ok(()),
+    fn sheets_of(&self, subject: i64) -> Result<Source, StoreError> {
+        Sheets::of(self.tx, subject).map(Source::Sheets)
+    }
+
+    fn times_of(&mut self, compartment: i64) -> Result<Times, StoreError> {
+        if let Some(times) = self.times.get(&compartment) {
+            return Ok(*times);
         }
+        let loaded = Times::load(self.tx, compartment)?;
+        self.times.insert(compartment, loaded);
+        Ok(loaded)
     }
 
-    fn patient(&mut self, subject: &Subject, said: &Said<'_>, new: bool) -> Result<(), StoreError> {
-        let folded = fold(&said.edits, &self.logs.forks);
-        let registers = Registers::of(&folded, &said.edits);
-        let standings = standings(&said.facts);
-        let record = said.accepted.then_some((&registers, said.facts.as_slice(), standings.as_slice()));
-        patients::post(self.tx, &mut self.words, subject, record, new)?;
-        post_resolutions(self.tx, subject.id, said, &standings)?;
-        let changed = search::post_identifiers(self.tx, subject, &registers, new)?;
-        let mut findings = of_facts(&said.facts, &standings);
-        findings.extend(registers.findings(subject));
-        write_findings(self.tx, subject.id, &findings, new)?;
-        search::post_same_person(self.tx, subject, &changed, new)
-    }
-}
-
-/// What the operations of one subject say, by what the rules take.
-struct Said<'a> {
-    edits: Vec<EditAt<'a>>,
-    facts: Vec<FactAt<'a>>,
-    /// Where each fact lies, in the same order.
-    keys: Vec<OpKey>,
-    /// Whether any operation is accepted.
-    accepted: bool,
-}
-
-impl<'a> Said<'a> {
-    fn of(operations: Vec<Op<'a>>, logs: &Logs, times: &Times) -> Self {
-        let mut said = Self { edits: Vec::new(), facts: Vec::new(), keys: Vec::new(), accepted: false };
-        for op in operations {
-            said.accepted |= !op.waiting;
-            let key = op.key;
-            match op.place(logs, times) {
-                Placed::Edit(edit) => said.edits.push(edit),
-                Placed::Fact(fact) => {
-                    said.keys.push(key);
-                    said.facts.push(fact);
+    /// Replaces the rows of a subject; a new one has none yet.
+    fn write(&mut self, Pressed { subject, made, new }: Pressed) -> Result<(), StoreError> {
+        let (tx, id) = (self.tx, subject.id);
+        Times::keep_late(tx, id, &made.late, new)?;
+        write_resolutions(tx, id, &made.resolutions)?;
+        match made.shown {
+            Shown::Patient(line, identifiers) => {
+                patients::write(tx, &mut self.words, id, line, new)?;
+                let changed = search::write_identifiers(tx, id, identifiers, new)?;
+                if new {
+                    self.findings.extend(made.findings.into_iter().map(|finding| (id, finding)));
+                } else {
+                    write_findings(tx, id, &made.findings)?;
                 }
-                Placed::Reading | Placed::Newer => {}
+                search::post_same_person(tx, &subject, &changed, new)
             }
+            Shown::Stock(lines) => {
+                write_stock(tx, id, &lines)?;
+                write_findings(tx, id, &made.findings)
+            }
+            Shown::Nothing => Ok(()),
         }
-        said
     }
 }
 
-fn post_stock(tx: &Connection, logs: &Logs, subject: &Subject, said: &Said<'_>) -> Result<(), StoreError> {
-    let standings = standings(&said.facts);
-    let stock: Vec<StockAt<'_>> = said
-        .facts
-        .iter()
-        .zip(&said.keys)
-        .filter(|(fact, _)| fact.fact.statement.kind().is_stock())
-        .map(|(fact, key)| StockAt { stand: key.stand(), fact: fact.clone() })
-        .collect();
-    let item = stock.iter().find_map(|s| Item::of_statement(&s.fact.fact.statement));
-    tx.prepare_cached("DELETE FROM stock WHERE subject = ?1")?.execute([subject.id])?;
-    let Some(item) = item else { return write_findings(tx, subject.id, &[], false) };
-    let (lines, findings) = on_hand(&item, &stock, &standings, &logs.forks);
+fn write_stock(tx: &Connection, subject: i64, lines: &[OnHand]) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM stock WHERE subject = ?1")?.execute([subject])?;
     for line in lines {
-        let shown = stock.get(line.shown_by).map(|s| &s.fact.fact.statement);
-        let (product, expiry, unit) = match shown {
-            Some(Statement::StockMovement(m)) => (m.product, m.expiry, m.quantity.unit),
-            Some(Statement::StockCount(c)) => (c.product, None, c.quantity.unit),
-            _ => continue,
-        };
-        // A count names no expiry; the newest movement of the lot that does is asked.
-        let stand = stock.iter().zip(&standings).filter(|(s, st)| **st == Standing::Stands && !s.fact.waiting);
-        let of_lot = stand.filter_map(|(s, _)| match &s.fact.fact.statement {
-            Statement::StockMovement(m) => Some((s.fact.hlc, s.fact.reference, m.expiry?)),
-            _ => None,
-        });
-        let expiry = expiry.or_else(|| of_lot.max().map(|(_, _, expiry)| expiry));
-        let code = if product.code.is_empty() { String::new() } else { format!("{}|{}", product.system, product.code) };
-        let expiry = expiry.map(|e| e.to_string()).unwrap_or_default();
         tx.prepare_cached(
             "INSERT INTO stock (subject, place, product, code, lot, expiry, micros, unit, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
-        .execute((subject.id, &line.place, product.shown(), code, &item.lot, expiry, line.micros, unit, line.counted))?;
+        .execute((
+            subject,
+            &line.place,
+            &line.product,
+            &line.code,
+            &line.lot,
+            &line.expiry,
+            line.micros,
+            &line.unit,
+            line.counted,
+        ))?;
     }
-    write_findings(tx, subject.id, &findings, false)
+    Ok(())
 }
 
-/// Keeps which findings are resolved: by accepted resolutions that nobody took back.
-fn post_resolutions(tx: &Connection, subject: i64, said: &Said<'_>, standings: &[Standing]) -> Result<(), StoreError> {
-    for ((key, fact), standing) in said.keys.iter().zip(&said.facts).zip(standings) {
-        let Statement::Resolution { findings } = &fact.fact.statement else { continue };
-        let holds = *standing == Standing::Stands && !fact.waiting;
-        for finding in findings {
-            if holds {
-                tx.prepare_cached("INSERT OR IGNORE INTO resolution (finding, id, subject) VALUES (?1, ?2, ?3)")?
-                    .execute((finding.as_bytes(), key, subject))?;
-            } else {
-                tx.prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND id = ?2")?
-                    .execute((finding.as_bytes(), key))?;
-            }
-        }
+fn write_resolutions(tx: &Connection, subject: i64, resolutions: &[Resolution]) -> Result<(), StoreError> {
+    if resolutions.is_empty() {
+        return Ok(());
+    }
+    let rows: BTreeMap<OpKey, RowKey> =
+        operations_of(tx, subject)?.into_iter().map(|operation| (operation.key, operation.row)).collect();
+    for Resolution { finding, by, holds } in resolutions {
+        match holds {
+            Holds::Yes => tx
+                .prepare_cached("INSERT OR IGNORE INTO resolution (finding, id, row) VALUES (?1, ?2, ?3)")?
+                .execute((finding.as_bytes(), by, rows.get(by)))?,
+            Holds::No => tx
+                .prepare_cached("DELETE FROM resolution WHERE finding = ?1 AND id = ?2")?
+                .execute((finding.as_bytes(), by))?,
+        };
     }
     Ok(())
 }
 
 /// Replaces the findings of a subject that its own operations raise.
-fn write_findings(tx: &Connection, subject: i64, findings: &[Finding], new: bool) -> Result<(), StoreError> {
-    let known: BTreeSet<[u8; 16]> = if new {
-        BTreeSet::new()
-    } else {
+fn write_findings(tx: &Connection, subject: i64, findings: &[Finding]) -> Result<(), StoreError> {
+    let known: BTreeSet<[u8; 16]> = {
         let mut statement = tx.prepare_cached("SELECT id FROM finding WHERE subject = ?1 AND other = 0")?;
         let rows = statement.query_map([subject], |row| row.get(0))?;
         rows.collect::<Result<_, _>>()?
@@ -334,15 +329,13 @@ fn split_about(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 /// # Errors
 /// [`StoreError`] if the file cannot be read.
 pub fn resolution_of(connection: &Connection, finding: &FindingId) -> Result<Option<OpRow>, StoreError> {
-    let mut statement = connection.prepare_cached("SELECT id, subject FROM resolution WHERE finding = ?1")?;
-    let found =
-        statement.query_map([finding.as_bytes()], |row| Ok((row.get::<_, OpKey>(0)?, row.get::<_, i64>(1)?)))?;
+    let mut statement = connection.prepare_cached("SELECT row, id FROM resolution WHERE finding = ?1")?;
+    let found = statement.query_map([finding.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut first: Option<OpRow> = None;
     for found in found {
-        let (key, subject) = found?;
-        let rows = operations_of(connection, subject)?;
-        let resolution = rows.into_iter().find(|row| row.key == key && !row.waiting);
-        first = first.into_iter().chain(resolution).min_by_key(|row| (row.hlc, row.prefix));
+        let (row, key) = found?;
+        let resolution = operation_at(connection, row, key)?.filter(|operation| !operation.waiting);
+        first = first.into_iter().chain(resolution).min_by_key(|operation| (operation.hlc, operation.prefix));
     }
     Ok(first)
 }

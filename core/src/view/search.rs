@@ -1,6 +1,5 @@
 //! Finding patients: by the beginnings of words, by identifiers, and by what two of them share.
 
-use super::patients::Registers;
 use super::posting::put_finding;
 use crate::id::PatientId;
 use crate::merge::{Subject, SubjectKind};
@@ -104,29 +103,29 @@ fn after_prefix(prefix: &str) -> String {
     format!("{prefix}\u{10ffff}")
 }
 
-/// Replaces a subject's identifiers; returns those that came or went. A new subject has none yet.
-pub(super) fn post_identifiers(
+/// Replaces a subject's identifiers by `now`; returns those that came or went. A new subject has none yet.
+pub(super) fn write_identifiers(
     tx: &Connection,
-    subject: &Subject,
-    registers: &Registers<'_>,
+    subject: i64,
+    now: BTreeSet<(String, String)>,
     new: bool,
 ) -> Result<Vec<(String, String)>, StoreError> {
-    let now: BTreeSet<(String, String)> =
-        registers.identifiers().map(|i| (i.value.trim().to_owned(), i.system.to_owned())).collect();
-    let before: BTreeSet<(String, String)> = if new {
-        BTreeSet::new()
-    } else {
+    let mut insert = tx.prepare_cached("INSERT INTO identifier (value, system, subject) VALUES (?1, ?2, ?3)")?;
+    if new {
+        now.iter().try_for_each(|(value, system)| insert.execute((value, system, subject)).map(drop))?;
+        return Ok(now.into_iter().collect());
+    }
+    let before: BTreeSet<(String, String)> = {
         let mut statement = tx.prepare_cached("SELECT value, system FROM identifier WHERE subject = ?1")?;
-        let rows = statement.query_map([subject.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map([subject], |row| Ok((row.get(0)?, row.get(1)?)))?;
         rows.collect::<Result<_, _>>()?
     };
     for (value, system) in before.difference(&now) {
         tx.prepare_cached("DELETE FROM identifier WHERE value = ?1 AND system = ?2 AND subject = ?3")?
-            .execute((value, system, subject.id))?;
+            .execute((value, system, subject))?;
     }
     for (value, system) in now.difference(&before) {
-        tx.prepare_cached("INSERT INTO identifier (value, system, subject) VALUES (?1, ?2, ?3)")?
-            .execute((value, system, subject.id))?;
+        insert.execute((value, system, subject))?;
     }
     // What did not change needs no look: a pair that shares it was found when the second one came.
     Ok(before.symmetric_difference(&now).cloned().collect())

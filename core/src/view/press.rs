@@ -1,0 +1,135 @@
+//! The press: makes the views of many subjects on a second core while the first writes them.
+//!
+//! Views are made of a subject's operations alone and written in the order in which their subjects were given,
+//! so that the file is the same whether there is a second core or not. What is under way is bounded.
+
+use super::making::Made;
+use crate::merge::{Backlog, Logs, Sheets, Subject, Times};
+use crate::store::StoreError;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+
+/// Subjects that pass to the other thread together.
+const BATCH: usize = 64;
+/// Batches under way at most.
+const UNDER_WAY_MAX: usize = 4;
+/// Operations below which a second thread costs more than it gains.
+const OPERATIONS_MIN: usize = 2_048;
+
+/// Where the operations of a subject are.
+pub(super) enum Source {
+    /// In the backlog.
+    Held(Range<usize>),
+    /// In its sheets.
+    Sheets(Sheets),
+}
+
+/// A subject whose views are to be made.
+pub(super) struct Job {
+    pub subject: Subject,
+    pub source: Source,
+    pub times: Times,
+    /// Whether it has no rows yet.
+    pub new: bool,
+}
+
+/// A subject with its views.
+pub(super) struct Pressed {
+    pub subject: Subject,
+    pub made: Made,
+    pub new: bool,
+}
+
+type Batch = Vec<Result<Pressed, StoreError>>;
+
+/// Makes views, here or on a second thread.
+pub(super) struct Press<'s> {
+    logs: &'s Logs,
+    backlog: &'s Backlog,
+    batch: Vec<Job>,
+    second: Option<Second>,
+}
+
+struct Second {
+    jobs: SyncSender<Vec<Job>>,
+    pressed: Receiver<Batch>,
+    under_way: usize,
+}
+
+impl<'s> Press<'s> {
+    /// A press for about so many operations; its second thread, if it has one, ends with the scope.
+    pub fn start<'e>(scope: &'s Scope<'s, 'e>, logs: &'s Logs, backlog: &'s Backlog, operations: usize) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let second = (operations >= OPERATIONS_MIN && cores() > 1).then(|| {
+            let (jobs, to_do) = sync_channel::<Vec<Job>>(UNDER_WAY_MAX);
+            let (done, pressed) = sync_channel::<Batch>(UNDER_WAY_MAX);
+            scope.spawn(move || {
+                for batch in to_do {
+                    let batch = batch.into_iter().map(|job| press(job, logs, backlog)).collect();
+                    // Who does not listen any more met an error of the file.
+                    if done.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            Second { jobs, pressed, under_way: 0 }
+        });
+        Self { logs, backlog, batch: Vec::new(), second }
+    }
+
+    /// Takes a subject; gives what is ready to `write`.
+    pub fn put(
+        &mut self,
+        job: Job,
+        write: &mut impl FnMut(Pressed) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        if self.second.is_none() {
+            return write(press(job, self.logs, self.backlog)?);
+        }
+        self.batch.push(job);
+        if self.batch.len() >= BATCH { self.pass_on(write) } else { Ok(()) }
+    }
+
+    /// Gives all that is left to `write`.
+    pub fn finish(mut self, write: &mut impl FnMut(Pressed) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.pass_on(write)?;
+        while let Some(second) = &mut self.second
+            && second.under_way > 0
+        {
+            second.receive(write)?;
+        }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, write: &mut impl FnMut(Pressed) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let Some(second) = &mut self.second else { return Ok(()) };
+        if second.under_way >= UNDER_WAY_MAX {
+            second.receive(write)?;
+        }
+        second.jobs.send(std::mem::take(&mut self.batch)).map_err(|_| gone())?;
+        second.under_way += 1;
+        Ok(())
+    }
+}
+
+impl Second {
+    fn receive(&mut self, write: &mut impl FnMut(Pressed) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let batch = self.pressed.recv().map_err(|_| gone())?;
+        self.under_way -= 1;
+        batch.into_iter().try_for_each(|pressed| write(pressed?))
+    }
+}
+
+fn press(job: Job, logs: &Logs, backlog: &Backlog) -> Result<Pressed, StoreError> {
+    let Job { subject, source, times, new } = job;
+    let made = match source {
+        Source::Held(range) => Made::of(&subject, backlog.operations(range), logs, &times),
+        Source::Sheets(sheets) => Made::of(&subject, sheets.operations()?, logs, &times),
+    };
+    Ok(Pressed { subject, made, new })
+}
+
+fn gone() -> StoreError {
+    StoreError::Disk("a thread of this program ended".into())
+}

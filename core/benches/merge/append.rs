@@ -24,7 +24,7 @@ pub fn measure(options: &Options) -> Value {
     let workload = Workload::generate(ENTRIES, false);
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     let mut book = book::empty(&workload.world, &folder.path().join("book"));
-    book::fill(&mut book, workload.runs.iter());
+    book::fill(&mut book, &mut workload.runs.iter().cloned());
     let mut over = prepared(&folder.path().join("over"));
     let mut growing = File::create(folder.path().join("growing")).expect("a file");
     let (mut edit, mut in_place, mut appended) = (Vec::new(), Vec::new(), Vec::new());

@@ -25,25 +25,9 @@ pub fn of(world: &World, device: &DeviceSecret, folder: &Path) -> Daybook {
     book
 }
 
-/// Takes in all runs and posts them.
-pub fn fill<'r>(book: &mut Daybook, runs: impl Iterator<Item = &'r Vec<u8>>) -> u64 {
-    let mut batch = Vec::with_capacity(RUNS_PER_COMMIT);
-    let mut new = 0;
-    for run in runs {
-        batch.push(run.clone());
-        if batch.len() == RUNS_PER_COMMIT {
-            new += take(book, &batch);
-            batch.clear();
-        }
-    }
-    new += take(book, &batch);
-    book.post_all().expect("posted");
-    new
-}
-
-/// Takes in a batch of runs, none of which is refused.
-pub fn take(book: &mut Daybook, batch: &[Vec<u8>]) -> u64 {
-    let taken = book.take_runs(batch).expect("taken in");
+/// Takes in all runs and posts them, none of which is refused.
+pub fn fill(book: &mut Daybook, runs: &mut dyn Iterator<Item = Vec<u8>>) -> u64 {
+    let taken = book.take_all(runs, &mut |_| {}).expect("taken in");
     assert!(taken.refused.is_empty(), "{taken:?}");
     taken.new
 }

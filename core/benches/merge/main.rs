@@ -1,7 +1,8 @@
 //! Speed of the book on the workload `merge-1`, beside plain Automerge on the same changes in the same run.
 //!
 //! ```text
-//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|verify|keys|append|memory|import|sync]... [--runs 5]
+//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|verify|keys|append|memory|import|sync|cores]...
+//!                                              [--runs 5]
 //!                                              [--entries 100000] [--dir PATH] [--full] [--json]
 //! ```
 //!
@@ -19,6 +20,7 @@
 mod append;
 mod automerge_sync;
 mod book;
+mod cores;
 mod import;
 mod keys;
 mod measure;
@@ -102,12 +104,19 @@ fn main() {
     if meeting::is_child() {
         return meeting::child();
     }
-    // Two processes meet on two cores; everything else is measured on one.
+    // Two processes meet on two cores, and one core is measured beside all; everything else is measured on one.
     let options = Options::read();
     if options.only == ["sync"] {
         let met = meeting::measure(&options);
         if options.json {
             println!("{met}");
+        }
+        return;
+    }
+    if options.only == ["cores"] {
+        let measured = cores::measure(&options);
+        if options.json {
+            println!("{measured}");
         }
         return;
     }

@@ -35,13 +35,13 @@ fn first_sync(options: &Options, entries: usize) -> Value {
     let workload = Workload::generate(entries, false);
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     let mut plain = book::empty(&workload.world, &folder.path().join("plain"));
-    let (_, alone) = took(|| book::fill(&mut plain, workload.runs.iter()));
+    let (_, alone) = took(|| book::fill(&mut plain, &mut workload.runs.iter().cloned()));
     let digest = plain.digest().expect("a digest");
     drop(plain);
 
     let full = folder.path().join("full");
     let mut served = member(&workload.world, 0, &full);
-    book::fill(&mut served, workload.runs.iter());
+    book::fill(&mut served, &mut workload.runs.iter().cloned());
     drop(served);
     let (other, address) = Server::start(&full);
     let empty = folder.path().join("empty");
@@ -80,7 +80,7 @@ fn in_sync(options: &Options) -> Value {
     for author in 0..2 {
         let path = folder.path().join(author.to_string());
         let mut book = member(&world, author, &path);
-        book::fill(&mut book, runs.iter());
+        book::fill(&mut book, &mut runs.iter().cloned());
         books.push(path);
     }
     let logs = {

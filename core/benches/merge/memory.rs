@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Names the file for the child.
-const CHILD: &str = "DAYBOOK_BENCH_CHILD";
+pub const CHILD: &str = "DAYBOOK_BENCH_CHILD";
 const MIB: f64 = 1_048_576.0;
 
 pub fn measure(options: &Options) -> Value {
@@ -47,7 +47,7 @@ pub fn measure(options: &Options) -> Value {
 }
 
 /// Writes the runs of a workload, each behind its length.
-fn write(path: &Path, entries: usize) {
+pub fn write(path: &Path, entries: usize) {
     let workload = Workload::generate(entries, false);
     let mut file = BufWriter::new(File::create(path).expect("a file"));
     for run in &workload.runs {
@@ -72,18 +72,7 @@ pub fn child() {
     let opening = peak_memory();
     forget_peak();
     let mut file = BufReader::new(File::open(path).expect("the parent's file"));
-    let (new, time) = took(|| {
-        let mut new = 0;
-        loop {
-            let batch: Vec<Vec<u8>> = (0..book::RUNS_PER_COMMIT).map_while(|_| next(&mut file)).collect();
-            if batch.is_empty() {
-                break;
-            }
-            new += book::take(&mut book, &batch);
-        }
-        book.post_all().expect("posted");
-        new
-    });
+    let (new, time) = took(|| book::fill(&mut book, &mut std::iter::from_fn(|| next(&mut file))));
     let peak = peak_memory();
     let on_disk_open = bytes_in(&folder);
     drop(book);

@@ -74,7 +74,7 @@ fn ingest(options: &Options, workload: &Workload) -> (Took, u64) {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     let folder = folder.path().join("book");
     let mut book = book::empty(&workload.world, &folder);
-    let (new, time) = took(|| book::fill(&mut book, workload.runs.iter()));
+    let (new, time) = took(|| book::fill(&mut book, &mut workload.runs.iter().cloned()));
     assert_eq!(new, workload.counts.total() as u64);
     let status = book.status().expect("a status");
     assert_eq!(status.patients, workload.patients.len() as u64);

@@ -4,6 +4,7 @@
 //! durable when it returns `Ok`, and has written nothing when it returns an error, unless the error says so.
 
 mod addresses;
+mod ahead;
 mod beginnings;
 mod charts;
 mod dispensing;

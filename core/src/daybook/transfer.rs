@@ -7,6 +7,7 @@
 //! ```
 
 use super::Daybook;
+use super::ahead::RunBatch;
 use super::enrolment::alone;
 use super::error::Error;
 use super::judging::{Since, rejudge};
@@ -14,15 +15,15 @@ use super::keys::{open_keys, parcels_to_carry, take_carried};
 use super::state::{State, control_entry, value};
 use super::strangers::{Counted, NO_ROOM, Room};
 use super::types::IngestReport;
+use super::writing::Writer;
 use crate::clock::Hlc;
 use crate::crypto::{Deriver, Label, ParcelGroup};
 use crate::id::{DeviceId, EntryId};
 use crate::limits::{
-    BYTES_PER_COMMIT_MAX, CONTROL_BODY_BYTES_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX,
-    FORMAT, FRAME_BYTES_MAX, PARCEL_BYTES, SIGNED_EVERY,
+    CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX, SIGNED_EVERY,
 };
 use crate::log::{Run, RunBuilder, VerifiedRun};
-use crate::merge::{Intake, Logs};
+use crate::merge::{Intake, Logs, ReadRun};
 use crate::roster::{FoundingError, SignedFounding};
 use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError, Verdict};
 use crate::view;
@@ -106,51 +107,21 @@ impl Daybook {
     }
 
     fn take_frames(&mut self, frames: &mut Frames<'_>, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
-        let mut report = IngestReport::default();
-        let mut refused: BTreeMap<String, u64> = BTreeMap::new();
-        let mut looked_at = 0;
-        loop {
-            let mut batch: Vec<Vec<u8>> = Vec::new();
-            let (mut bytes, mut parcels) = (0, Vec::new());
-            let mut more = true;
-            // A run has at most 1,024 entries, so a batch stays within what one commit takes.
-            while batch.len() < ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX && bytes < BYTES_PER_COMMIT_MAX {
+        let (mut cut_off, mut ended) = (false, false);
+        let mut next = || {
+            let mut batch = RunBatch::default();
+            while !ended && !batch.is_full() {
                 match frames.next()? {
-                    Frame::Run(run) => {
-                        bytes += run.len();
-                        batch.push(run);
-                    }
-                    Frame::Parcels(group) => {
-                        bytes += group.parcels.len() * PARCEL_BYTES;
-                        parcels.push(group);
-                    }
-                    Frame::Refused(code) => *refused.entry(code.to_owned()).or_default() += 1,
-                    Frame::End { whole } => {
-                        report.cut_off = !whole;
-                        more = false;
-                        break;
-                    }
+                    Frame::Run(run) => batch.push(run),
+                    Frame::Parcels(group) => batch.push_parcels(group),
+                    Frame::Refused(code) => batch.refused.push(code),
+                    Frame::End { whole } => (cut_off, ended) = (!whole, true),
                 }
             }
-            let taken = self.take_runs(&batch)?;
-            if !parcels.is_empty() {
-                self.write(|writer| take_carried(writer, &parcels))?;
-            }
-            report.new += taken.new;
-            report.known += taken.known;
-            report.own_entries_returned |= taken.own_entries_returned;
-            for (code, count) in taken.refused {
-                *refused.entry(code).or_default() += count;
-            }
-            looked_at += taken.new + taken.known;
-            progress(looked_at);
-            if !more {
-                break;
-            }
-        }
-        self.post_all()?;
-        report.refused = refused.into_iter().collect();
-        Ok(report)
+            Ok((!ended || !batch.is_empty()).then_some(batch))
+        };
+        let report = self.take_batches(&mut next, progress)?;
+        Ok(IngestReport { cut_off, ..report })
     }
 
     /// Takes in runs in one durable transaction; their views are made later by [`Daybook::post_all`].
@@ -163,76 +134,53 @@ impl Daybook {
 
     /// As [`Daybook::take_runs`], of runs that a device brought; zeros stand for files.
     pub(super) fn take_runs_of(&mut self, bringer: DeviceId, runs: &[Vec<u8>]) -> Result<IngestReport, Error> {
-        if runs.is_empty() {
+        self.take_in_one(bringer, runs.len(), |writer, sum| {
+            for bytes in runs {
+                match Run::read(bytes).and_then(|run| run.verify(&writer.state.ring.incident)) {
+                    Ok(run) => sum.take(writer, bytes, &run, None)?,
+                    Err(error) => sum.refuse(error.code()),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// As [`Daybook::take_runs`], of runs that were read ahead.
+    pub(super) fn take_read_runs(&mut self, runs: &[ReadRun]) -> Result<IngestReport, Error> {
+        self.take_in_one(DeviceId::ZERO, runs.len(), |writer, sum| {
+            for read in runs {
+                match read.checked().run() {
+                    Ok(run) => sum.take(writer, read.checked().bytes(), &run, Some(read))?,
+                    Err(error) => sum.refuse(error.code()),
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes in `count` runs in one durable transaction; what control entries among them change is judged anew.
+    fn take_in_one(
+        &mut self,
+        bringer: DeviceId,
+        count: usize,
+        take: impl FnOnce(&mut Writer<'_>, &mut TakenIn) -> Result<(), Error>,
+    ) -> Result<IngestReport, Error> {
+        if count == 0 {
             return Ok(IngestReport::default());
         }
         self.write(|writer| {
-            let mut report = IngestReport::default();
-            let mut strangers = Counted::default();
-            let mut refused: BTreeMap<String, u64> = BTreeMap::new();
-            let mut control = false;
-            for bytes in runs {
-                let verified = Run::read(bytes).and_then(|run| run.verify(&writer.state.ring.incident));
-                let run = match verified {
-                    Ok(run) => run,
-                    Err(error) => {
-                        *refused.entry(error.code().to_owned()).or_default() += 1;
-                        continue;
-                    }
-                };
-                let room = strangers.room(writer.tx, &writer.state.ring.roster, bringer, (&run, bytes.len()))?;
-                if matches!(room, Room::No) {
-                    *refused.entry(NO_ROOM.to_owned()).or_default() += 1;
-                    continue;
-                }
-                match take_run(writer.tx, writer.state, &run) {
-                    Ok(taken) => {
-                        if taken.new > 0 && matches!(room, Room::Some) {
-                            strangers.count(bringer, (&run, bytes.len()));
-                        }
-                        report.new += taken.new;
-                        report.known += taken.known;
-                        // A fork of a log that a cut names may change which of its entries are ancestors.
-                        let forked = taken.forked && writer.state.ring.roster.names(&run.log());
-                        control |= forked || ((taken.new > 0 || taken.filled) && run.name().is_control());
-                        if taken.new > 0
-                            && run.name().device == writer.state.device_id
-                            && run.name().incarnation == writer.state.incarnation
-                        {
-                            // Entries of this very incarnation that this book did not have: it is a copy or was
-                            // restored. It takes them back and writes on under a new name.
-                            Store::set_value(writer.tx, value::BEGIN, &[1])?;
-                            writer.state.begin = true;
-                            report.own_entries_returned = true;
-                        }
-                    }
-                    Err(Declined::Store(error)) => return Err(error.into()),
-                    Err(declined) => {
-                        if matches!(declined, Declined::DoesNotJoin)
-                            && run.name().is_control()
-                            && let Some(new) = alone::keep(writer.tx, writer.state, bytes, &run)?
-                        {
-                            report.new += new as u64;
-                            report.known += (run.entries().len() - new) as u64;
-                            control |= new > 0;
-                            continue;
-                        }
-                        let code = declined.to_string();
-                        let code = code.split(' ').next().filter(|c| c.starts_with("E-")).unwrap_or("declined");
-                        *refused.entry(code.to_owned()).or_default() += 1;
-                    }
-                }
-            }
-            strangers.keep(writer.tx)?;
-            if control {
+            let mut sum = TakenIn { bringer, ..TakenIn::default() };
+            take(writer, &mut sum)?;
+            sum.strangers.keep(writer.tx)?;
+            if sum.control {
                 join_alone(writer.tx, writer.state)?;
                 let before = std::mem::take(&mut writer.state.ring.roster);
                 writer.state.refold(writer.tx)?;
                 let keys = open_keys(writer.tx, writer.state)?;
                 rejudge(writer.tx, writer.state, Since::Roster { before: &before, keys })?;
             }
-            report.refused = refused.into_iter().collect();
-            Ok(report)
+            sum.report.refused = sum.refused.into_iter().collect();
+            Ok(sum.report)
         })
     }
 
@@ -281,7 +229,7 @@ fn join_alone(tx: &Connection, state: &mut State) -> Result<(), Error> {
         let mut waiting: Vec<Vec<u8>> = Vec::new();
         for bytes in &left {
             let Ok(run) = Run::read(bytes).and_then(|run| run.verify(&state.ring.incident)) else { continue };
-            match take_run(tx, state, &run) {
+            match take_run(tx, state, &run, None) {
                 Ok(_) => {}
                 Err(Declined::Store(error)) => return Err(error.into()),
                 Err(_) => waiting.push(bytes.clone()),
@@ -295,6 +243,77 @@ fn join_alone(tx: &Connection, state: &mut State) -> Result<(), Error> {
     }
 }
 
+/// What became of the runs of one transaction.
+#[derive(Default)]
+struct TakenIn {
+    report: IngestReport,
+    refused: BTreeMap<String, u64>,
+    /// Whether the roster is to be folded anew.
+    control: bool,
+    /// Who brought the runs.
+    bringer: DeviceId,
+    strangers: Counted,
+}
+
+impl TakenIn {
+    fn refuse(&mut self, code: &str) {
+        *self.refused.entry(code.to_owned()).or_default() += 1;
+    }
+
+    /// Takes in one run; `read` is what was found when it was read ahead.
+    fn take(
+        &mut self,
+        writer: &mut Writer<'_>,
+        bytes: &[u8],
+        run: &VerifiedRun<'_>,
+        read: Option<&ReadRun>,
+    ) -> Result<(), Error> {
+        let counted = (run, bytes.len());
+        let room = self.strangers.room(writer.tx, &writer.state.ring.roster, self.bringer, counted)?;
+        if matches!(room, Room::No) {
+            self.refuse(NO_ROOM);
+            return Ok(());
+        }
+        match take_run(writer.tx, writer.state, run, read) {
+            Ok(taken) => {
+                if taken.new > 0 && matches!(room, Room::Some) {
+                    self.strangers.count(self.bringer, counted);
+                }
+                self.report.new += taken.new;
+                self.report.known += taken.known;
+                // A fork of a log that a cut names may change which of its entries are ancestors.
+                let forked = taken.forked && writer.state.ring.roster.names(&run.log());
+                self.control |= forked || ((taken.new > 0 || taken.filled) && run.name().is_control());
+                if taken.new > 0
+                    && run.name().device == writer.state.device_id
+                    && run.name().incarnation == writer.state.incarnation
+                {
+                    // Entries of this very incarnation that this book did not have: it is a copy or was
+                    // restored. It takes them back and writes on under a new name.
+                    Store::set_value(writer.tx, value::BEGIN, &[1])?;
+                    writer.state.begin = true;
+                    self.report.own_entries_returned = true;
+                }
+            }
+            Err(Declined::Store(error)) => return Err(error.into()),
+            Err(declined) => {
+                if matches!(declined, Declined::DoesNotJoin)
+                    && run.name().is_control()
+                    && let Some(new) = alone::keep(writer.tx, writer.state, bytes, run)?
+                {
+                    self.report.new += new as u64;
+                    self.report.known += (run.entries().len() - new) as u64;
+                    self.control |= new > 0;
+                    return Ok(());
+                }
+                let code = declined.to_string();
+                self.refuse(code.split(' ').next().filter(|c| c.starts_with("E-")).unwrap_or("declined"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What became of one run.
 struct Taken {
     new: u64,
@@ -304,7 +323,12 @@ struct Taken {
     forked: bool,
 }
 
-fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result<Taken, Declined> {
+fn take_run(
+    tx: &Connection,
+    state: &mut State,
+    run: &VerifiedRun<'_>,
+    read: Option<&ReadRun>,
+) -> Result<Taken, Declined> {
     // A run that is declined half way leaves nothing: what it had stored is undone alone.
     tx.execute_batch("SAVEPOINT run")?;
     let appended = match Store::append(tx, run) {
@@ -319,14 +343,18 @@ fn take_run(tx: &Connection, state: &mut State, run: &VerifiedRun<'_>) -> Result
         state.logs = Logs::load(tx)?;
     }
     let here = |seq| appended.joined.iter().any(|key| key.seq() == seq);
-    let new = || run.entries().iter().skip(appended.known).filter(|entry| !here(entry.seq()));
+    let new = || run.entries().iter().enumerate().skip(appended.known).filter(|(_, entry)| !here(entry.seq()));
     let key = |seq| EntryKey::new(appended.log, seq, appended.branch);
     if run.name().is_control() {
-        new().try_for_each(|entry| take_control(tx, state, key(entry.seq())))?;
+        new().try_for_each(|(_, entry)| take_control(tx, state, key(entry.seq())))?;
     } else if !state.store_only {
         let mut intake = Intake::new(tx, &state.ring, &mut state.backlog);
-        for entry in new() {
-            intake.take((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()))?;
+        for (index, entry) in new() {
+            let (log, key, entry) = ((run.name(), run.log()), key(entry.seq()), (entry.id(), entry.entry()));
+            match read {
+                Some(read) => intake.take_read(log, key, entry, (read, index))?,
+                None => intake.take(log, key, entry)?,
+            };
         }
     }
     let filled = !appended.filled.is_empty();

@@ -18,7 +18,7 @@ mod tip;
 
 pub use beginning::Beginning;
 pub use proof::{HeadOf, PROOF_BYTES_MAX, Proof, ProofError, Shown, chain};
-pub use run::{Run, RunBuilder, RunError, VerifiedEntry, VerifiedRun};
+pub use run::{CheckedRun, Run, RunBuilder, RunError, VerifiedEntry, VerifiedRun};
 pub use tip::{Signed, Tip};
 
 use crate::crypto::{DevicePublic, Label, derive};

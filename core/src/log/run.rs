@@ -266,6 +266,50 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The bytes of a run that was verified, with what verifying found: from these it is verified again without
+/// hashing anything, so that a run can be verified by one thread and taken in by another.
+#[derive(Clone, Debug)]
+pub struct CheckedRun {
+    bytes: Vec<u8>,
+    log: LogId,
+    ids: Vec<EntryId>,
+    heads: Vec<(usize, Signature)>,
+}
+
+impl CheckedRun {
+    /// Reads and verifies a run.
+    ///
+    /// # Errors
+    /// [`RunError`]; nothing of the run may be stored.
+    pub fn check(bytes: Vec<u8>, incident: &IncidentId) -> Result<Self, RunError> {
+        let VerifiedRun { log, entries, heads, .. } = Run::read(&bytes)?.verify(incident)?;
+        let ids = entries.iter().map(|entry| entry.id).collect();
+        Ok(Self { bytes, log, ids, heads })
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The run.
+    ///
+    /// # Errors
+    /// None that [`CheckedRun::check`] did not give before.
+    pub fn run(&self) -> Result<VerifiedRun<'_>, RunError> {
+        let Run { name, first_seq, backlink, entries, .. } = Run::read(&self.bytes)?;
+        let (mut seq, mut backlink) = (first_seq, backlink);
+        let verified = entries.into_iter().zip(&self.ids).map(|(entry, id)| {
+            let verified = VerifiedEntry { seq, backlink, id: *id, entry };
+            (seq, backlink) = (seq + 1, *id);
+            verified
+        });
+        let entries = verified.collect();
+        Ok(VerifiedRun { name, log: self.log, entries, heads: self.heads.clone() })
+    }
+}
+
 /// Puts a run together entry by entry.
 #[derive(Debug)]
 pub struct RunBuilder {

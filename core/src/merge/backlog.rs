@@ -11,7 +11,6 @@ use super::times::Times;
 use crate::clock::Hlc;
 use crate::id::{DeviceId, EntryId, ImportId};
 use crate::limits::{BACKLOG_BYTES_MAX, BACKLOG_OPERATIONS_MAX};
-use crate::record::Operation;
 use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
@@ -150,11 +149,14 @@ impl Backlog {
         }
     }
 
-    /// Holds the operations of an entry.
-    pub(super) fn hold(&mut self, of: &Author<'_>, operations: &[(Operation<'_>, &[u8])]) {
+    /// Holds the operations of an entry: what each is about, where an import took it from, and its bytes.
+    pub(super) fn hold<'o>(
+        &mut self,
+        of: &Author<'_>,
+        operations: impl Iterator<Item = (SubjectKey, Option<ImportId>, &'o [u8])>,
+    ) {
         let prefix = of.id.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
-        for (index, (operation, bytes)) in operations.iter().enumerate() {
-            let subject = SubjectKey::of(operation);
+        for (index, (subject, import, bytes)) in operations.enumerate() {
             let next = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let key = of.key.operation(u8::try_from(index).unwrap_or(u8::MAX));
             let (piece, start, end) = self.keep(bytes);
@@ -169,7 +171,7 @@ impl Backlog {
                 start,
                 end,
             });
-            if let Some(import) = operation.import().filter(|_| !of.waiting) {
+            if let Some(import) = import.filter(|_| !of.waiting) {
                 self.imports.insert(key, import);
             }
         }

@@ -1,7 +1,8 @@
 //! Taking entries in: judged, opened, decoded, and their operations held for posting; and taking them out again.
 
+use super::ahead::{Ahead, ReadRun};
 use super::backlog::{Author, Backlog};
-use super::judge::{Judged, Keyring, judge};
+use super::judge::{Judged, Keyring, judge, judge_ahead};
 use super::operations::{Logs, OpRow, operations_of};
 use super::sheets::{every_sheet, take_out, take_out_of};
 use super::subject::{Subject, SubjectKey, mark_dirty};
@@ -10,7 +11,7 @@ use crate::entry::SealedEntry;
 use crate::id::{CompartmentId, EntryId, LogId};
 use crate::log::LogName;
 use crate::record::{Operation, Statement};
-use crate::roster::InLog;
+use crate::roster::{At, InLog};
 use crate::store::{EntryKey, OpKey, Store, StoreError, StoredEntry, Verdict};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -50,6 +51,52 @@ impl<'a> Intake<'a> {
         Ok(verdict)
     }
 
+    /// As [`Intake::take`], of the entry at an index of a run that was read ahead.
+    ///
+    /// # Errors
+    /// As [`Intake::take`].
+    pub fn take_read(
+        &mut self,
+        (name, log): (&LogName, LogId),
+        key: EntryKey,
+        (id, entry): (&EntryId, &SealedEntry<'_>),
+        (read, index): (&ReadRun, usize),
+    ) -> Result<Option<(Verdict, &'static str)>, StoreError> {
+        let mut in_log = self.in_log(name, log);
+        let at = At { branch: Some(key.branch()), seq: key.seq(), id: *id };
+        let found = read.found(index, in_log.kind());
+        let judged = judge_ahead(&mut in_log, (&entry.ground.grant, &at), found);
+        self.log = Some(in_log);
+        let verdict = match (judged, found) {
+            (Some(Ok(waits)), Ahead::Opened(opened)) => {
+                if self.backlog.is_full() {
+                    self.backlog.file_all(self.tx)?;
+                }
+                let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
+                let (device, hlc) = (name.device, opened.hlc);
+                let author = Author { compartment, device, key, id, hlc, waiting, again: false };
+                let operations = opened.operations.iter();
+                let operations = operations.map(|op| (op.subject.clone(), op.import, read.bytes_of(op)));
+                self.backlog.hold(&author, operations);
+                waits.map(|waits| (Verdict::Waiting, waits.code()))
+            }
+            (Some(Err(refused)), _) => Some(refused),
+            (Some(Ok(_)) | None, _) => return self.take((name, log), key, (id, entry)),
+        };
+        if verdict.is_some() {
+            Store::set_verdict(self.tx, key, verdict)?;
+        }
+        self.backlog.judged(key);
+        Ok(verdict)
+    }
+
+    fn in_log(&mut self, name: &LogName, log: LogId) -> InLog<'a> {
+        match self.log.take().filter(|last| last.log() == log) {
+            Some(last) => last,
+            None => self.ring.roster.in_log(log, name.device, name.compartment),
+        }
+    }
+
     /// Judges an entry and holds its operations.
     fn hold(
         &mut self,
@@ -63,17 +110,16 @@ impl<'a> Intake<'a> {
         }
         let place = Place { incident: self.ring.incident, log, seq: key.seq() };
         let mut buffer = std::mem::take(&mut self.body);
-        let mut in_log = match self.log.take().filter(|last| last.log() == log) {
-            Some(last) => last,
-            None => self.ring.roster.in_log(log, name.device, name.compartment),
-        };
+        let mut in_log = self.in_log(name, log);
         let judged = judge(self.ring, (&mut in_log, name.lane), (&place, key.branch()), (id, entry), &mut buffer);
         self.log = Some(in_log);
         let verdict = match judged {
             Judged::Opened(body, waits) => {
                 let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
                 let author = Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting, again };
-                self.backlog.hold(&author, &body.operations);
+                let operations = body.operations.iter();
+                let operations = operations.map(|(op, bytes)| (SubjectKey::of(op), op.import(), *bytes));
+                self.backlog.hold(&author, operations);
                 waits.map(|waits| (Verdict::Waiting, waits.code()))
             }
             Judged::Without(verdict, code) => Some((verdict, code)),

@@ -1,5 +1,6 @@
 //! The verdict on one entry: may its author write there, does it open, is it what it should be.
 
+use super::ahead::Ahead;
 use crate::crypto::{OpenError, Place, ReadingKey};
 use crate::entry::{Sealed, SealedEntry};
 use crate::id::{EntryId, IncidentId, KeyId, Lane};
@@ -54,13 +55,44 @@ pub fn judge<'b>(
     match Body::read(body, lane, kind) {
         Err(fault) => Judged::Without(Verdict::Faulty, fault.code()),
         Ok(body) => {
-            let waits = match rights {
-                Err(waits) => Some(waits),
-                Ok(rights) if body.operations.iter().all(|(op, _)| rights.covers(needed(op))) => None,
-                Ok(_) if log.is_endorsed(grant, &at) => None,
-                Ok(_) => Some(Waits::NoRightToOperation),
-            };
+            let needed = body.operations.iter().fold(Rights::NONE, |all, (op, _)| all.and(needed(op)));
+            let waits = waits(log, grant, &at, (rights, needed));
             Judged::Opened(body, waits)
+        }
+    }
+}
+
+/// Why an entry that opened waits for review, if it does; all its operations together need `needed`.
+fn waits(
+    log: &InLog<'_>,
+    grant: &EntryId,
+    at: &At,
+    (rights, needed): (Result<Rights, Waits>, Rights),
+) -> Option<Waits> {
+    match rights {
+        Err(waits) => Some(waits),
+        Ok(rights) if rights.covers(needed) => None,
+        Ok(_) if log.is_endorsed(grant, at) => None,
+        Ok(_) => Some(Waits::NoRightToOperation),
+    }
+}
+
+/// As [`judge`], of an entry that was read ahead: what it waits for, if it opened, or why it has no effect; none if
+/// it is to be judged from the start.
+pub(super) fn judge_ahead(
+    log: &mut InLog<'_>,
+    (grant, at): (&EntryId, &At),
+    found: &Ahead,
+) -> Option<Result<Option<Waits>, (Verdict, &'static str)>> {
+    if log.is_erased(&at.id) {
+        return None;
+    }
+    match found {
+        Ahead::Left => None,
+        Ahead::Faulty(code) => Some(Err((Verdict::Faulty, code))),
+        Ahead::Opened(opened) => {
+            let rights = log.rights(grant, at);
+            Some(Ok(waits(log, grant, at, (rights, opened.needed))))
         }
     }
 }
@@ -82,7 +114,7 @@ pub(super) fn operations<'b>(
 }
 
 /// The rule code of a body that does not open.
-const fn fault_code(error: OpenError) -> &'static str {
+pub(super) const fn fault_code(error: OpenError) -> &'static str {
     match error {
         OpenError::Seal => "F-001",
         OpenError::Nonce => "F-002",
@@ -91,7 +123,7 @@ const fn fault_code(error: OpenError) -> &'static str {
 }
 
 /// The right that an operation needs.
-fn needed(operation: &Operation<'_>) -> Rights {
+pub(super) fn needed(operation: &Operation<'_>) -> Rights {
     match operation {
         Operation::Newer => Rights::NONE,
         Operation::Reading(_) => Rights::WRITE,

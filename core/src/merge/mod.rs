@@ -7,6 +7,7 @@
 //!
 //! All its tables can be dropped and made again from the entries.
 
+mod ahead;
 mod backlog;
 mod document;
 mod intake;
@@ -16,6 +17,7 @@ mod sheets;
 mod subject;
 mod times;
 
+pub use ahead::{Openers, ReadRun};
 pub use backlog::{Backlog, Filed};
 pub use document::{DocumentError, DocumentValue, document, document_at, document_values};
 pub use intake::{Intake, operations_in};

@@ -1,0 +1,256 @@
+//! Taking in much: runs are read ahead on a second core while the first stores those before them.
+//!
+//! What is stored, judged and posted is the same as without a second core: batches are taken in in their order, and
+//! what reading ahead found is used only where it still holds.
+
+use super::Daybook;
+use super::error::Error;
+use super::keys::take_carried;
+use super::types::IngestReport;
+use crate::crypto::ParcelGroup;
+use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, PARCEL_BYTES};
+use crate::log::RunError;
+use crate::merge::{Openers, ReadRun};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::Scope;
+
+/// Runs of one durable transaction, and what their source had to refuse before them.
+#[derive(Default)]
+pub(super) struct RunBatch {
+    pub runs: Vec<Vec<u8>>,
+    /// Keys that came between the runs, taken in after them.
+    pub parcels: Vec<ParcelGroup>,
+    pub refused: Vec<&'static str>,
+    bytes: usize,
+}
+
+impl RunBatch {
+    /// Whether it holds as much as one transaction takes: a run has at most 1,024 entries.
+    pub const fn is_full(&self) -> bool {
+        self.runs.len() >= ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX || self.bytes >= BYTES_PER_COMMIT_MAX
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.parcels.is_empty() && self.refused.is_empty()
+    }
+
+    pub fn push_parcels(&mut self, group: ParcelGroup) {
+        self.bytes += group.parcels.len() * PARCEL_BYTES;
+        self.parcels.push(group);
+    }
+
+    pub fn push(&mut self, run: Vec<u8>) {
+        self.bytes += run.len();
+        self.runs.push(run);
+    }
+}
+
+/// Where batches come from; none at the end.
+pub(super) type Batches<'b> = dyn FnMut() -> Result<Option<RunBatch>, Error> + 'b;
+
+/// Adds up what became of batches.
+#[derive(Default)]
+struct Sum {
+    report: IngestReport,
+    refused: BTreeMap<String, u64>,
+}
+
+impl Sum {
+    fn refuse(&mut self, code: &str, count: u64) {
+        *self.refused.entry(code.to_owned()).or_default() += count;
+    }
+
+    fn add(&mut self, taken: IngestReport) {
+        self.report.new += taken.new;
+        self.report.known += taken.known;
+        self.report.own_entries_returned |= taken.own_entries_returned;
+        taken.refused.into_iter().for_each(|(code, count)| self.refuse(&code, count));
+    }
+
+    fn finish(mut self) -> IngestReport {
+        self.report.refused = self.refused.into_iter().collect();
+        self.report
+    }
+}
+
+impl Daybook {
+    /// Takes in runs one after the other, in durable transactions of at most 4,096 entries, and posts them at the
+    /// end. `progress` is told how many entries were looked at. Uses two cores, if there are.
+    ///
+    /// # Errors
+    /// [`Error`] if the book cannot be written; what was committed before stays, and the same runs can be taken in
+    /// again.
+    pub fn take_all(
+        &mut self,
+        runs: &mut dyn Iterator<Item = Vec<u8>>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<IngestReport, Error> {
+        let mut next = || {
+            let mut batch = RunBatch::default();
+            while !batch.is_full()
+                && let Some(run) = runs.next()
+            {
+                batch.push(run);
+            }
+            Ok((!batch.runs.is_empty()).then_some(batch))
+        };
+        self.take_batches(&mut next, progress)
+    }
+
+    pub(super) fn take_batches(
+        &mut self,
+        next: &mut Batches<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<IngestReport, Error> {
+        let mut sum = Sum::default();
+        let mut tell = |sum: &Sum| progress(sum.report.new + sum.report.known);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut first = next()?;
+        let much = first.as_ref().is_some_and(RunBatch::is_full);
+        if cores > 1 && much {
+            std::thread::scope(|scope| {
+                let mut ahead = ReadAhead::start(scope, self.openers());
+                while let Some(batch) = next_of(&mut first, next, &mut sum)? {
+                    ahead.put(batch)?;
+                    // One batch is read while the one before it is stored.
+                    if ahead.under_way > 1 {
+                        let read = ahead.receive()?;
+                        self.take_read(read, &mut sum, &mut ahead)?;
+                        tell(&sum);
+                    }
+                }
+                while ahead.under_way > 0 {
+                    let read = ahead.receive()?;
+                    self.take_read(read, &mut sum, &mut ahead)?;
+                    tell(&sum);
+                }
+                Ok::<(), Error>(())
+            })?;
+        } else {
+            while let Some(batch) = next_of(&mut first, next, &mut sum)? {
+                sum.add(self.take_runs(&batch.runs)?);
+                tell(&sum);
+            }
+        }
+        self.post_all()?;
+        Ok(sum.finish())
+    }
+
+    fn take_parcels(&mut self, parcels: &[ParcelGroup]) -> Result<(), Error> {
+        if parcels.is_empty() { Ok(()) } else { self.write(|writer| take_carried(writer, parcels)) }
+    }
+
+    fn take_read(
+        &mut self,
+        read: Vec<Read>,
+        parcels: &[ParcelGroup],
+        sum: &mut Sum,
+        ahead: &mut ReadAhead,
+    ) -> Result<(), Error> {
+        let mut runs = Vec::with_capacity(read.len());
+        let mut control = if parcels.is_empty() { Control::None } else { Control::Some };
+        for run in read {
+            match run {
+                Ok(run) => {
+                    if run.checked().run().is_ok_and(|run| run.name().is_control()) {
+                        control = Control::Some;
+                    }
+                    runs.push(run);
+                }
+                Err(refused) => sum.refuse(refused.code(), 1),
+            }
+        }
+        sum.add(self.take_read_runs(&runs)?);
+        self.take_parcels(parcels)?;
+        if let Control::Some = control {
+            ahead.tell(self.openers())?;
+        }
+        Ok(())
+    }
+
+    /// What reading ahead needs, as it is now.
+    fn openers(&self) -> Openers {
+        let ring = &self.state.ring;
+        let kinds = ring.roster.compartments().keys().filter_map(|id| Some((*id, ring.roster.kind_of(*id)?)));
+        Openers { incident: ring.incident, keys: ring.keys.clone(), kinds: kinds.collect() }
+    }
+}
+
+/// Whether a batch held control entries or keys, after which other keys may be held.
+enum Control {
+    None,
+    Some,
+}
+
+/// The first batch, then the next ones.
+fn next_of(first: &mut Option<RunBatch>, next: &mut Batches<'_>, sum: &mut Sum) -> Result<Option<RunBatch>, Error> {
+    let batch = match first.take() {
+        Some(batch) => Some(batch),
+        None => next()?,
+    };
+    if let Some(batch) = &batch {
+        batch.refused.iter().for_each(|code| sum.refuse(code, 1));
+    }
+    Ok(batch)
+}
+
+type Read = Result<ReadRun, RunError>;
+
+/// What the second thread is told.
+enum Told {
+    Openers(Box<Openers>),
+    Batch(Vec<Vec<u8>>),
+}
+
+/// The second thread, which reads batches ahead; it ends with the scope.
+struct ReadAhead {
+    to: SyncSender<Told>,
+    from: Receiver<Vec<Read>>,
+    /// Keys that came with each batch under way.
+    under_way: VecDeque<Vec<ParcelGroup>>,
+}
+
+impl ReadAhead {
+    fn start<'s>(scope: &'s Scope<'s, '_>, openers: Openers) -> Self {
+        let (to, told) = sync_channel(4);
+        let (done, from) = sync_channel(2);
+        scope.spawn(move || {
+            let mut openers = Box::new(openers);
+            for told in told {
+                match told {
+                    Told::Openers(now) => openers = now,
+                    Told::Batch(runs) => {
+                        let read = runs.into_iter().map(|run| ReadRun::read(run, &openers)).collect();
+                        // Who does not listen any more met an error of the file.
+                        if done.send(read).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        Self { to, from, under_way: VecDeque::new() }
+    }
+
+    fn put(&mut self, batch: RunBatch) -> Result<(), Error> {
+        self.to.send(Told::Batch(batch.runs)).map_err(|_| gone())?;
+        self.under_way.push_back(batch.parcels);
+        Ok(())
+    }
+
+    fn tell(&self, openers: Openers) -> Result<(), Error> {
+        self.to.send(Told::Openers(Box::new(openers))).map_err(|_| gone())
+    }
+
+    fn receive(&mut self) -> Result<Vec<Read>, Error> {
+        let read = self.from.recv().map_err(|_| gone())?;
+        self.under_way -= 1;
+        Ok(read)
+    }
+}
+
+const fn gone() -> Error {
+    Error::Bug("a thread of this program ended")
+}

@@ -5,13 +5,12 @@
 
 use super::Daybook;
 use super::error::Error;
-use super::keys::take_carried;
 use super::types::IngestReport;
-use crate::crypto::ParcelGroup;
-use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, PARCEL_BYTES};
+use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
 use crate::log::RunError;
 use crate::merge::{Openers, ReadRun};
-use std::collections::{BTreeMap, VecDeque};
+use crate::store::Pace;
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -19,26 +18,14 @@ use std::thread::Scope;
 #[derive(Default)]
 pub(super) struct RunBatch {
     pub runs: Vec<Vec<u8>>,
-    /// Keys that came between the runs, taken in after them.
-    pub parcels: Vec<ParcelGroup>,
+    pub bytes: usize,
     pub refused: Vec<&'static str>,
-    bytes: usize,
 }
 
 impl RunBatch {
     /// Whether it holds as much as one transaction takes: a run has at most 1,024 entries.
     pub const fn is_full(&self) -> bool {
         self.runs.len() >= ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX || self.bytes >= BYTES_PER_COMMIT_MAX
-    }
-
-    /// Whether nothing is in it.
-    pub const fn is_empty(&self) -> bool {
-        self.runs.is_empty() && self.parcels.is_empty() && self.refused.is_empty()
-    }
-
-    pub fn push_parcels(&mut self, group: ParcelGroup) {
-        self.bytes += group.parcels.len() * PARCEL_BYTES;
-        self.parcels.push(group);
     }
 
     pub fn push(&mut self, run: Vec<u8>) {
@@ -67,6 +54,10 @@ impl Sum {
         self.report.known += taken.known;
         self.report.own_entries_returned |= taken.own_entries_returned;
         taken.refused.into_iter().for_each(|(code, count)| self.refuse(&code, count));
+    }
+
+    const fn looked_at(&self) -> u64 {
+        self.report.new + self.report.known
     }
 
     fn finish(mut self) -> IngestReport {
@@ -104,53 +95,70 @@ impl Daybook {
         next: &mut Batches<'_>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<IngestReport, Error> {
-        let mut sum = Sum::default();
-        let mut tell = |sum: &Sum| progress(sum.report.new + sum.report.known);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut first = next()?;
+        let first = next()?;
         let much = first.as_ref().is_some_and(RunBatch::is_full);
-        if cores > 1 && much {
-            std::thread::scope(|scope| {
-                let mut ahead = ReadAhead::start(scope, self.openers());
-                while let Some(batch) = next_of(&mut first, next, &mut sum)? {
-                    ahead.put(batch)?;
-                    // One batch is read while the one before it is stored.
-                    if ahead.under_way > 1 {
-                        let read = ahead.receive()?;
-                        self.take_read(read, &mut sum, &mut ahead)?;
-                        tell(&sum);
-                    }
-                }
-                while ahead.under_way > 0 {
-                    let read = ahead.receive()?;
-                    self.take_read(read, &mut sum, &mut ahead)?;
-                    tell(&sum);
-                }
-                Ok::<(), Error>(())
-            })?;
-        } else {
-            while let Some(batch) = next_of(&mut first, next, &mut sum)? {
-                sum.add(self.take_runs(&batch.runs)?);
-                tell(&sum);
-            }
+        if !much {
+            return self.take_each(first, next, progress);
+        }
+        self.store.set_pace(Pace::Much)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let taken =
+            if cores > 1 { self.take_ahead(first, next, progress) } else { self.take_each(first, next, progress) };
+        let calm = self.store.set_pace(Pace::Little);
+        let taken = taken?;
+        calm?;
+        Ok(taken)
+    }
+
+    /// Takes in batch after batch on this thread.
+    fn take_each(
+        &mut self,
+        mut first: Option<RunBatch>,
+        next: &mut Batches<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<IngestReport, Error> {
+        let mut sum = Sum::default();
+        while let Some(batch) = next_of(&mut first, next, &mut sum)? {
+            sum.add(self.take_runs(&batch.runs)?);
+            progress(sum.looked_at());
         }
         self.post_all()?;
         Ok(sum.finish())
     }
 
-    fn take_parcels(&mut self, parcels: &[ParcelGroup]) -> Result<(), Error> {
-        if parcels.is_empty() { Ok(()) } else { self.write(|writer| take_carried(writer, parcels)) }
+    /// Takes in batch after batch, each read by a second thread while the one before it is stored.
+    fn take_ahead(
+        &mut self,
+        mut first: Option<RunBatch>,
+        next: &mut Batches<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<IngestReport, Error> {
+        let mut sum = Sum::default();
+        std::thread::scope(|scope| {
+            let mut ahead = ReadAhead::start(scope, self.openers());
+            let mut more = true;
+            while more || ahead.under_way > 0 {
+                if more {
+                    match next_of(&mut first, next, &mut sum)? {
+                        Some(batch) => ahead.put(batch)?,
+                        None => more = false,
+                    }
+                }
+                if ahead.under_way > 1 || !more {
+                    let Some(read) = ahead.receive()? else { continue };
+                    self.take_read(read, &mut sum, &mut ahead)?;
+                    progress(sum.looked_at());
+                }
+            }
+            Ok::<(), Error>(())
+        })?;
+        self.post_all()?;
+        Ok(sum.finish())
     }
 
-    fn take_read(
-        &mut self,
-        read: Vec<Read>,
-        parcels: &[ParcelGroup],
-        sum: &mut Sum,
-        ahead: &mut ReadAhead,
-    ) -> Result<(), Error> {
+    fn take_read(&mut self, read: Vec<Read>, sum: &mut Sum, ahead: &mut ReadAhead) -> Result<(), Error> {
         let mut runs = Vec::with_capacity(read.len());
-        let mut control = if parcels.is_empty() { Control::None } else { Control::Some };
+        let mut control = Control::None;
         for run in read {
             match run {
                 Ok(run) => {
@@ -163,7 +171,6 @@ impl Daybook {
             }
         }
         sum.add(self.take_read_runs(&runs)?);
-        self.take_parcels(parcels)?;
         if let Control::Some = control {
             ahead.tell(self.openers())?;
         }
@@ -178,7 +185,7 @@ impl Daybook {
     }
 }
 
-/// Whether a batch held control entries or keys, after which other keys may be held.
+/// Whether a batch held control entries, after which other keys may be held.
 enum Control {
     None,
     Some,
@@ -208,8 +215,7 @@ enum Told {
 struct ReadAhead {
     to: SyncSender<Told>,
     from: Receiver<Vec<Read>>,
-    /// Keys that came with each batch under way.
-    under_way: VecDeque<Vec<ParcelGroup>>,
+    under_way: usize,
 }
 
 impl ReadAhead {
@@ -231,12 +237,12 @@ impl ReadAhead {
                 }
             }
         });
-        Self { to, from, under_way: VecDeque::new() }
+        Self { to, from, under_way: 0 }
     }
 
     fn put(&mut self, batch: RunBatch) -> Result<(), Error> {
         self.to.send(Told::Batch(batch.runs)).map_err(|_| gone())?;
-        self.under_way.push_back(batch.parcels);
+        self.under_way += 1;
         Ok(())
     }
 
@@ -244,10 +250,14 @@ impl ReadAhead {
         self.to.send(Told::Openers(Box::new(openers))).map_err(|_| gone())
     }
 
-    fn receive(&mut self) -> Result<Vec<Read>, Error> {
+    /// The next batch, if one is under way.
+    fn receive(&mut self) -> Result<Option<Vec<Read>>, Error> {
+        if self.under_way == 0 {
+            return Ok(None);
+        }
         let read = self.from.recv().map_err(|_| gone())?;
         self.under_way -= 1;
-        Ok(read)
+        Ok(Some(read))
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) const PAGE_BYTES: usize = 8_192;
 /// Pages of the write-ahead log after which they move into the book: 1 MiB, so that a small disk is not filled
 /// by what is there twice.
 const WAL_PAGES: &str = "128";
+/// The same while much comes at once: 8 MiB, so that not every transaction waits three times for the disk.
+const WAL_PAGES_OF_MUCH: &str = "1024";
 /// How long a write waits for another process of this machine.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// How long a note waits for it.
@@ -90,6 +92,15 @@ impl From<rusqlite::Error> for StoreError {
             _ => Self::Bug(error),
         }
     }
+}
+
+/// How much comes at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// What people write, and what a short session brings.
+    Little,
+    /// Batch after batch.
+    Much,
 }
 
 /// One open book file. One connection; other processes may have their own.
@@ -282,6 +293,23 @@ impl Store {
             self.roll_back();
         }
         noted
+    }
+
+    /// Lets more or less of the write-ahead log wait before it moves into the book. What is durable is durable in
+    /// either; after much, what waits is moved.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn set_pace(&self, pace: Pace) -> Result<(), StoreError> {
+        let connection = self.read()?;
+        match pace {
+            Pace::Much => connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES_OF_MUCH)?,
+            Pace::Little => {
+                connection.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Gives back what the write-ahead log takes on the disk: it may be what a full disk lacks.

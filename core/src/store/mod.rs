@@ -27,7 +27,7 @@ mod schema;
 pub use begun::BegunRow;
 pub use beyond::Places;
 pub use entries::{Appended, BranchOf, Declined, LogRow, StoredEntry, Unposted, Verdict};
-pub use file::{Store, StoreError};
+pub use file::{Pace, Store, StoreError};
 pub use frontier::{LogTips, PieceRun};
 pub use keys::{EntryKey, FILING_NUMBER_MAX, OpKey, RowKey, SUBJECT_NUMBER_MAX};
 pub use local::{Secrets, StoredSecret};

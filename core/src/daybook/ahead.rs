@@ -5,12 +5,14 @@
 
 use super::Daybook;
 use super::error::Error;
+use super::keys::take_carried;
 use super::types::IngestReport;
-use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
+use crate::crypto::ParcelGroup;
+use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, PARCEL_BYTES};
 use crate::log::RunError;
 use crate::merge::{Openers, ReadRun};
 use crate::store::Pace;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
@@ -18,14 +20,26 @@ use std::thread::Scope;
 #[derive(Default)]
 pub(super) struct RunBatch {
     pub runs: Vec<Vec<u8>>,
-    pub bytes: usize,
+    /// Keys that came between the runs, taken in after them.
+    pub parcels: Vec<ParcelGroup>,
     pub refused: Vec<&'static str>,
+    bytes: usize,
 }
 
 impl RunBatch {
     /// Whether it holds as much as one transaction takes: a run has at most 1,024 entries.
     pub const fn is_full(&self) -> bool {
         self.runs.len() >= ENTRIES_PER_COMMIT_MAX / ENTRIES_PER_RUN_MAX || self.bytes >= BYTES_PER_COMMIT_MAX
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.parcels.is_empty() && self.refused.is_empty()
+    }
+
+    pub fn push_parcels(&mut self, group: ParcelGroup) {
+        self.bytes += group.parcels.len() * PARCEL_BYTES;
+        self.parcels.push(group);
     }
 
     pub fn push(&mut self, run: Vec<u8>) {
@@ -102,8 +116,11 @@ impl Daybook {
         }
         self.store.set_pace(Pace::Much)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let taken =
-            if cores > 1 { self.take_ahead(first, next, progress) } else { self.take_each(first, next, progress) };
+        let taken = if cores > 1 && !self.state.store_only {
+            self.take_ahead(first, next, progress)
+        } else {
+            self.take_each(first, next, progress)
+        };
         let calm = self.store.set_pace(Pace::Little);
         let taken = taken?;
         calm?;
@@ -120,6 +137,7 @@ impl Daybook {
         let mut sum = Sum::default();
         while let Some(batch) = next_of(&mut first, next, &mut sum)? {
             sum.add(self.take_runs(&batch.runs)?);
+            self.take_parcels(&batch.parcels)?;
             progress(sum.looked_at());
         }
         self.post_all()?;
@@ -137,16 +155,16 @@ impl Daybook {
         std::thread::scope(|scope| {
             let mut ahead = ReadAhead::start(scope, self.openers());
             let mut more = true;
-            while more || ahead.under_way > 0 {
+            while more || !ahead.under_way.is_empty() {
                 if more {
                     match next_of(&mut first, next, &mut sum)? {
                         Some(batch) => ahead.put(batch)?,
                         None => more = false,
                     }
                 }
-                if ahead.under_way > 1 || !more {
-                    let Some(read) = ahead.receive()? else { continue };
-                    self.take_read(read, &mut sum, &mut ahead)?;
+                if ahead.under_way.len() > 1 || !more {
+                    let Some((read, parcels)) = ahead.receive()? else { continue };
+                    self.take_read(read, &parcels, &mut sum, &mut ahead)?;
                     progress(sum.looked_at());
                 }
             }
@@ -156,9 +174,19 @@ impl Daybook {
         Ok(sum.finish())
     }
 
-    fn take_read(&mut self, read: Vec<Read>, sum: &mut Sum, ahead: &mut ReadAhead) -> Result<(), Error> {
+    fn take_parcels(&mut self, parcels: &[ParcelGroup]) -> Result<(), Error> {
+        if parcels.is_empty() { Ok(()) } else { self.write(|writer| take_carried(writer, parcels)) }
+    }
+
+    fn take_read(
+        &mut self,
+        read: Vec<Read>,
+        parcels: &[ParcelGroup],
+        sum: &mut Sum,
+        ahead: &mut ReadAhead,
+    ) -> Result<(), Error> {
         let mut runs = Vec::with_capacity(read.len());
-        let mut control = Control::None;
+        let mut control = if parcels.is_empty() { Control::None } else { Control::Some };
         for run in read {
             match run {
                 Ok(run) => {
@@ -171,6 +199,7 @@ impl Daybook {
             }
         }
         sum.add(self.take_read_runs(&runs)?);
+        self.take_parcels(parcels)?;
         if let Control::Some = control {
             ahead.tell(self.openers())?;
         }
@@ -185,7 +214,7 @@ impl Daybook {
     }
 }
 
-/// Whether a batch held control entries, after which other keys may be held.
+/// Whether a batch held control entries or keys, after which other keys may be held.
 enum Control {
     None,
     Some,
@@ -215,7 +244,8 @@ enum Told {
 struct ReadAhead {
     to: SyncSender<Told>,
     from: Receiver<Vec<Read>>,
-    under_way: usize,
+    /// Keys that came with each batch under way.
+    under_way: VecDeque<Vec<ParcelGroup>>,
 }
 
 impl ReadAhead {
@@ -237,12 +267,12 @@ impl ReadAhead {
                 }
             }
         });
-        Self { to, from, under_way: 0 }
+        Self { to, from, under_way: VecDeque::new() }
     }
 
     fn put(&mut self, batch: RunBatch) -> Result<(), Error> {
         self.to.send(Told::Batch(batch.runs)).map_err(|_| gone())?;
-        self.under_way += 1;
+        self.under_way.push_back(batch.parcels);
         Ok(())
     }
 
@@ -251,13 +281,10 @@ impl ReadAhead {
     }
 
     /// The next batch, if one is under way.
-    fn receive(&mut self) -> Result<Option<Vec<Read>>, Error> {
-        if self.under_way == 0 {
-            return Ok(None);
-        }
+    fn receive(&mut self) -> Result<Option<(Vec<Read>, Vec<ParcelGroup>)>, Error> {
+        let Some(parcels) = self.under_way.pop_front() else { return Ok(None) };
         let read = self.from.recv().map_err(|_| gone())?;
-        self.under_way -= 1;
-        Ok(Some(read))
+        Ok(Some((read, parcels)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::ahead::RunBatch;
 use super::enrolment::alone;
 use super::error::Error;
 use super::judging::{Since, rejudge};
-use super::keys::{open_keys, parcels_to_carry, take_carried};
+use super::keys::{open_keys, parcels_to_carry};
 use super::state::{State, control_entry, value};
 use super::strangers::{Counted, NO_ROOM, Room};
 use super::types::IngestReport;
@@ -20,7 +20,8 @@ use crate::clock::Hlc;
 use crate::crypto::{Deriver, Label, ParcelGroup};
 use crate::id::{DeviceId, EntryId};
 use crate::limits::{
-    CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX, SIGNED_EVERY,
+    CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX, PARCEL_BYTES,
+    SIGNED_EVERY,
 };
 use crate::log::{Run, RunBuilder, VerifiedRun};
 use crate::merge::{Intake, Logs, ReadRun};

@@ -234,6 +234,9 @@ fn next_of(first: &mut Option<RunBatch>, next: &mut Batches<'_>, sum: &mut Sum) 
 
 type Read = Result<ReadRun, RunError>;
 
+/// A batch that was read, and the keys that came with it.
+type ReadBatch = (Vec<Read>, Vec<ParcelGroup>);
+
 /// What the second thread is told.
 enum Told {
     Openers(Box<Openers>),
@@ -281,7 +284,7 @@ impl ReadAhead {
     }
 
     /// The next batch, if one is under way.
-    fn receive(&mut self) -> Result<Option<(Vec<Read>, Vec<ParcelGroup>)>, Error> {
+    fn receive(&mut self) -> Result<Option<ReadBatch>, Error> {
         let Some(parcels) = self.under_way.pop_front() else { return Ok(None) };
         let read = self.from.recv().map_err(|_| gone())?;
         Ok(Some((read, parcels)))

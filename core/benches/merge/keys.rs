@@ -109,7 +109,7 @@ fn sealing() -> (f64, f64) {
 pub fn verification(options: &Options, workload: &Workload) -> Value {
     let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
     let mut book = book::empty(&workload.world, &folder.path().join("book"));
-    book::fill(&mut book, workload.runs.iter());
+    book::fill(&mut book, &mut workload.runs.iter().cloned());
     let mut rates = Vec::new();
     let mut walls = Vec::new();
     for _ in 0..options.runs {

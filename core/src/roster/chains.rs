@@ -103,6 +103,13 @@ impl Chains {
         path
     }
 
+    /// The branches whose entries have an entry before them, or hold it.
+    pub(super) fn rows_through(&self, log: &LogId, branch: u8, seq: u64) -> Vec<u8> {
+        let Some(forked) = self.0.get(log) else { return vec![0] };
+        let through = |row: &u8| self.path(log, *row, u64::MAX).iter().any(|(at, last)| *at == branch && *last >= seq);
+        forked.branches.iter().map(|row| row.branch).filter(through).collect()
+    }
+
     /// Collects the logs that two books know otherwise.
     pub(super) fn differ(one: &Self, other: &Self, logs: &mut BTreeSet<LogId>) {
         let all = one.0.keys().chain(other.0.keys());
@@ -177,6 +184,15 @@ impl Reach {
                 *reached = last.max(*reached);
             }
         }
+    }
+
+    /// The last place that is reached along a branch and all that lies before it; 0 if none.
+    pub fn along(&self, chains: &Chains, log: &LogId, branch: u8) -> u64 {
+        if !self.0.contains_key(log) {
+            return 0;
+        }
+        let path = chains.path(log, branch, u64::MAX).into_iter();
+        path.map(|(row, last)| last.min(self.last(log, row))).max().unwrap_or_default()
     }
 
     /// Whether an entry is among those.

@@ -328,7 +328,7 @@ impl<'a> Fold<'a> {
         let devices = ended.filter_map(|grant| self.tree.get(grant)).map(|node| node.device);
         let unknown = whole.grants.iter().any(|grant| self.tree.get(grant).is_none());
         self.stops.push(Stop { id: of.id, log, branch, seq, devices: devices.collect(), unknown });
-        self.revokes.add(&self.tree, giver.over, of, &whole.grants, &whole.spares);
+        self.revokes.add((&self.tree, self.chains), giver.over, of, (&whole.grants, &whole.spares));
         Ok(())
     }
 

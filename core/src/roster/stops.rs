@@ -48,8 +48,9 @@ pub(super) struct Revokes {
     /// Revokes by the grants that they end, and by those that they spare.
     ends: BTreeMap<EntryId, Vec<usize>>,
     spares: BTreeMap<EntryId, Vec<usize>>,
-    /// Revokes of a device by the grants that they look over and by log, in rising order of place.
-    of_device: BTreeMap<(Over, DeviceId), BTreeMap<LogId, Vec<usize>>>,
+    /// Revokes of a device by the grants that they look over, and by log and branch with all that lies before
+    /// it, in rising order of place.
+    of_device: BTreeMap<(Over, DeviceId), BTreeMap<(LogId, u8), Vec<usize>>>,
 }
 
 impl Revokes {
@@ -63,15 +64,24 @@ impl Revokes {
     }
 
     /// Takes in a revoke that has effect.
-    pub fn add(&mut self, tree: &Tree, over: Over, revoke: RevokeOf, ended: &[EntryId], spared: &[EntryId]) {
+    pub fn add(
+        &mut self,
+        (tree, chains): (&Tree, &Chains),
+        over: Over,
+        revoke: RevokeOf,
+        (ended, spared): (&[EntryId], &[EntryId]),
+    ) {
         let index = self.all.len();
+        let rows = chains.rows_through(&revoke.log, revoke.branch, revoke.seq);
         for grant in ended.iter().filter(|grant| tree.is_above(&revoke.ground, grant)) {
             let Some(node) = tree.get(grant) else { continue };
             self.ends.entry(*grant).or_default().push(index);
             let logs = self.of_device.entry((over, node.device)).or_default();
-            let here = logs.entry(revoke.log).or_default();
-            if here.last() != Some(&index) {
-                here.push(index);
+            for row in &rows {
+                let here = logs.entry((revoke.log, *row)).or_default();
+                if here.last() != Some(&index) {
+                    here.push(index);
+                }
             }
         }
         for grant in spared {
@@ -92,38 +102,21 @@ impl Revokes {
         let Some(logs) = self.of_device.get(&(over, device)) else { return true };
         let of = |map: &BTreeMap<EntryId, Vec<usize>>| map.get(grant).cloned().unwrap_or_default();
         let (ends, spares) = (of(&self.ends), of(&self.spares));
-        logs.iter().all(|(log, revokes)| {
-            if chains.is_forked(log) {
-                self.pass_forked(chains, revokes, (&ends, &spares), reach)
-            } else {
-                self.pass_straight(log, revokes, (&ends, &spares), reach)
-            }
+        logs.iter().all(|((log, row), revokes)| {
+            let known = reach.along(chains, log, *row);
+            self.pass_along(revokes, (&ends, &spares), known)
         })
     }
 
-    /// In a log that is not forked: of the revokes after the last one that is named and before the first one
-    /// that ends the grant, all spare it. Counted, so that a long history costs no more than a search.
-    fn pass_straight(&self, log: &LogId, revokes: &[usize], of: (&[usize], &[usize]), reach: &Reach) -> bool {
-        let seq = |index: &usize| self.get(*index).filter(|r| r.log == *log).map(|r| r.seq);
-        let known = reach.last(log, 0);
-        let end = of.0.iter().filter_map(seq).filter(|seq| *seq > known).min().unwrap_or(u64::MAX);
-        let between = |at: u64| at > known && at < end;
-        let from = revokes.partition_point(|index| seq(index).is_none_or(|seq| seq <= known));
-        let to = revokes.partition_point(|index| seq(index).is_none_or(|seq| seq < end));
-        let sparing =
-            of.1.iter().filter(|index| revokes.binary_search(index).is_ok() && seq(index).is_some_and(between));
-        to.saturating_sub(from) <= sparing.count()
-    }
-
-    /// In a forked log, one by one.
-    fn pass_forked(&self, chains: &Chains, revokes: &[usize], of: (&[usize], &[usize]), reach: &Reach) -> bool {
-        let reaches = |reach: &Reach, r: &RevokeOf| reach.covers(&r.log, r.branch, r.seq);
-        revokes.iter().filter_map(|index| Some((index, self.get(*index)?))).all(|(index, revoke)| {
-            let mut before = Reach::default();
-            before.add(chains, revoke.log, revoke.branch, revoke.seq);
-            let ended_before = || of.0.iter().filter_map(|end| self.get(*end)).any(|end| reaches(&before, end));
-            reaches(reach, revoke) || of.1.contains(index) || ended_before()
-        })
+    /// Along one branch: of the revokes after the last one that is named and before the first one that ends the
+    /// grant, all spare it. Counted, so that a long history costs no more than a search.
+    fn pass_along(&self, revokes: &[usize], of: (&[usize], &[usize]), known: u64) -> bool {
+        let seq = |index: &usize| self.get(*index).map_or(0, |revoke| revoke.seq);
+        let here = |index: &&usize| revokes.binary_search(index).is_ok() && seq(index) > known;
+        let end = of.0.iter().filter(here).map(seq).min().unwrap_or(u64::MAX);
+        let from = revokes.partition_point(|index| seq(index) <= known);
+        let to = revokes.partition_point(|index| seq(index) < end);
+        to.saturating_sub(from) <= of.1.iter().filter(here).filter(|index| seq(index) < end).count()
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    allergy, audit, backup, completions, condition, correct, desk, digest, dispense, drill, enrol, export, findings,
-    immunization, import, ingest, init, log, note, observe, passphrase, patient, rebuild, restore, safe_to_lose,
-    salvage, serve, status, stock, sync, verify,
+    allergy, audit, backup, bar, compartment, completions, condition, correct, desk, digest, dispense, drill, enrol,
+    erase, export, findings, immunization, import, ingest, init, log, members, note, observe, passphrase, patient,
+    quarantine, rebuild, recover, restore, revoke, safe_to_lose, salvage, serve, status, stock, sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -112,6 +112,22 @@ pub enum Command {
     Passphrase(passphrase::ChangePassphrase),
     /// Rehearse: several devices of an exercise write apart, meet, and are compared
     Drill(drill::Drill),
+    /// Who takes part: people, their devices, roles, and what became of them
+    Members(members::Members),
+    /// Compartments: records of a site that only some devices can read
+    #[command(subcommand)]
+    Compartment(compartment::Compartment),
+    /// Stop giving keys to a person's devices or to one device, without ending what was granted
+    Bar(bar::Bar),
+    /// End what a person or a device was granted, after a theft or at the end of a deployment
+    Revoke(revoke::Revoke),
+    /// What waits for review because its author had no right to write it, or no longer
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
+    /// Take an entry out of what counts, everywhere, for good reason
+    Erase(erase::Erase),
+    /// Take the incident over with the recovery seed on paper
+    Recover(recover::Recover),
     /// Completions for your shell
     Completions(completions::Completions),
 }

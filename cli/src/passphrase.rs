@@ -34,6 +34,17 @@ pub fn existing(file: Option<&Path>) -> Result<Passphrase, Failure> {
     }
 }
 
+/// Takes another secret text, as [`existing`] takes a passphrase.
+///
+/// # Errors
+/// As [`existing`].
+pub fn secret(file: Option<&Path>, environment: &str, prompt: &str) -> Result<Passphrase, Failure> {
+    match given(file, environment)? {
+        Some(secret) => Ok(secret),
+        None => ask(prompt),
+    }
+}
+
 /// Takes a passphrase that will be set: as [`existing`], but a prompt asks twice.
 ///
 /// # Errors

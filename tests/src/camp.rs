@@ -101,7 +101,7 @@ impl Camp {
         let device = DeviceSecret::random(self.host().as_mut());
         let request =
             EnrolmentRequest::new(device.public(), &format!("member {}", self.members.len())).expect("a name");
-        let terms = Terms { role, organisation: None, history, until_ms, addresses: Vec::new() };
+        let terms = Terms { role, organisation: None, history, until_ms, site: None, addresses: Vec::new() };
         self.members[0].book.grant(&request, &terms).expect("a grant");
         let id = device.public().device_id();
         let roster = self.members[0].book.roster().expect("a roster");

@@ -12,6 +12,7 @@ pub mod host;
 pub mod model;
 pub mod pages;
 pub mod pair;
+pub mod people;
 pub mod seeds;
 pub mod shelf;
 pub mod small_world;

@@ -17,7 +17,7 @@ fn host(seed: u64) -> Box<dyn Host> {
 
 fn terms(role: Role, history: bool) -> Terms {
     let addresses = vec!["10.0.0.7:7373".into(), "a\nb".into(), "10.0.0.7:7373".into()];
-    Terms { role, organisation: None, history, until_ms: None, addresses }
+    Terms { role, organisation: None, history, until_ms: None, site: None, addresses }
 }
 
 fn enrol(folder: &TempDir, by: &mut Daybook, name: &str, terms: &Terms, seed: u64) -> Daybook {

@@ -2,74 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use daybook_core::clock::Host;
-use daybook_core::crypto::{Deriver, DeviceSecret, Label, RecoverySeed, seal_reply};
-use daybook_core::daybook::{
-    Daybook, EnrolmentError, EnrolmentReply, EnrolmentRequest, Error, Membership, NewIncident, Terms,
-};
+use daybook_core::crypto::{Deriver, DeviceSecret, Label, seal_reply};
+use daybook_core::daybook::{Daybook, EnrolmentError, EnrolmentRequest, Error, Membership, Terms};
 use daybook_core::record::{Name, Setting};
 use daybook_core::roster::{GrantPath, Role, SignedFounding};
 use daybook_tests::host::SeededHost;
-use std::path::PathBuf;
+use daybook_tests::people::{PASSPHRASE, People, hand_over};
 use tempfile::TempDir;
-
-const PASSPHRASE: &[u8] = b"four words or more";
 
 fn host(seed: u64) -> Box<dyn Host> {
     Box::new(SeededHost::new(seed))
 }
 
-/// A folder of books, each with its own randomness.
-struct Camp {
-    folder: TempDir,
-    seeds: u64,
-}
-
-impl Camp {
-    fn new() -> Self {
-        Self { folder: TempDir::new().unwrap(), seeds: 0 }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn seed(&mut self) -> u64 {
-        self.seeds += 1;
-        self.seeds
-    }
-
-    fn found(&mut self, name: &str) -> (Daybook, RecoverySeed) {
-        let new = NewIncident {
-            incident: "Valley flood".into(),
-            organisation: "Relief".into(),
-            person: "R. Alvarez".into(),
-            exercise: true,
-        };
-        let seed = self.seed();
-        Daybook::create(&self.path(name), PASSPHRASE, &new, host(seed)).unwrap()
-    }
-
-    fn request(&mut self, name: &str) -> EnrolmentRequest {
-        let mut host = SeededHost::new(self.seed());
-        Daybook::begin_request(&self.path(name), PASSPHRASE, name, false, &mut host).unwrap()
-    }
-
-    fn accept(&mut self, name: &str, reply: &EnrolmentReply) -> Daybook {
-        let offer = Daybook::open_reply(&self.path(name), PASSPHRASE, &reply.code().unwrap().join("\n")).unwrap();
-        assert_eq!(*offer.characters(), reply.characters());
-        let seed = self.seed();
-        Daybook::accept(&self.path(name), PASSPHRASE, &offer, host(seed)).unwrap()
-    }
-
-    fn enrol(&mut self, by: &mut Daybook, name: &str, terms: &Terms) -> Daybook {
-        let request = self.request(name);
-        let reply = by.grant(&request, terms).unwrap();
-        self.accept(name, &reply)
-    }
-}
-
 fn terms(role: Role) -> Terms {
-    Terms { role, organisation: None, history: true, until_ms: None, addresses: vec!["10.0.0.7:7373".into()] }
+    let addresses = vec!["10.0.0.7:7373".into()];
+    Terms { role, organisation: None, history: true, until_ms: None, site: None, addresses }
 }
 
 fn add(book: &mut Daybook, family: &'static str) {
@@ -81,26 +28,19 @@ fn patients(book: &mut Daybook) -> u64 {
     book.status().unwrap().patients
 }
 
-fn hand_over(from: &mut Daybook, to: &mut Daybook) {
-    let mut file = Vec::new();
-    from.export_log(&mut file).unwrap();
-    let report = to.ingest(&mut file.as_slice(), &mut |_| {}).unwrap();
-    assert!(report.refused.is_empty() && !report.cut_off, "{report:?}");
-}
-
 #[test]
 fn a_newcomer_writes_at_once_and_is_recognised_by_who_never_heard_of_the_grant() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let mut third = camp.enrol(&mut admin, "Third", &terms(Role::Clinician));
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let mut third = people.enrol(&mut admin, "Third", &terms(Role::Clinician));
     add(&mut admin, "Okoye");
     hand_over(&mut admin, &mut third);
     // Others are admitted between, so that the newcomer's grant does not join what the third member holds.
     for name in ["Fourth", "Fifth"] {
-        let request = camp.request(name);
+        let request = people.request(name);
         admin.grant(&request, &terms(Role::Dispenser)).unwrap();
     }
-    let mut newcomer = camp.enrol(&mut admin, "Newcomer", &terms(Role::Clinician));
+    let mut newcomer = people.enrol(&mut admin, "Newcomer", &terms(Role::Clinician));
     let here = newcomer.status().unwrap().here;
     assert_eq!((here.person.as_deref(), here.organisation.as_deref()), (Some("Newcomer"), Some("Relief")));
     add(&mut newcomer, "Lindqvist");
@@ -110,7 +50,7 @@ fn a_newcomer_writes_at_once_and_is_recognised_by_who_never_heard_of_the_grant()
     let status = third.status().unwrap();
     assert_eq!((status.patients, status.entries.waiting, status.entries.unopened), (2, 0, 0));
     // And on from there: the third member's export carries the grant too.
-    let mut fourth = camp.enrol(&mut admin, "Sixth", &terms(Role::Clinician));
+    let mut fourth = people.enrol(&mut admin, "Sixth", &terms(Role::Clinician));
     hand_over(&mut third, &mut fourth);
     assert_eq!((patients(&mut fourth), fourth.status().unwrap().entries.waiting), (2, 0));
     // When the chain comes, nothing changes and nothing is counted twice.
@@ -124,17 +64,17 @@ fn a_newcomer_writes_at_once_and_is_recognised_by_who_never_heard_of_the_grant()
     hand_over(&mut admin, &mut newcomer);
     assert_eq!(admin.digest().unwrap(), newcomer.digest().unwrap());
     drop(newcomer);
-    let mut again = Daybook::open(&camp.path("Newcomer"), PASSPHRASE, host(99)).unwrap();
+    let mut again = Daybook::open(&people.path("Newcomer"), PASSPHRASE, host(99)).unwrap();
     assert_eq!(patients(&mut again), 2);
     add(&mut again, "Haddad");
 }
 
 #[test]
 fn an_admitted_administrator_admits_others_and_a_path_of_two_grants_proves_it() {
-    let mut camp = Camp::new();
-    let (mut founder, _) = camp.found("founder");
-    let mut admin = camp.enrol(&mut founder, "Admin", &terms(Role::Admin));
-    let mut nurse = camp.enrol(&mut admin, "Nurse", &terms(Role::Dispenser));
+    let mut people = People::default();
+    let (mut founder, _) = people.found("founder");
+    let mut admin = people.enrol(&mut founder, "Admin", &terms(Role::Admin));
+    let mut nurse = people.enrol(&mut admin, "Nurse", &terms(Role::Dispenser));
     let path = nurse.grant_path().unwrap();
     let read = GrantPath::read(&path, None).unwrap();
     assert_eq!(read.grants().iter().map(|(_, g)| g.role.as_str()).collect::<Vec<_>>(), ["admin", "dispenser"]);
@@ -143,22 +83,22 @@ fn an_admitted_administrator_admits_others_and_a_path_of_two_grants_proves_it() 
     hand_over(&mut nurse, &mut founder);
     assert_eq!((patients(&mut founder), founder.status().unwrap().entries.waiting), (1, 0));
 
-    let request = camp.request("Other");
+    let request = people.request("Other");
     let refused = nurse.grant(&request, &terms(Role::Relay)).unwrap_err();
     assert!(matches!(refused, Error::NoRight), "{refused}");
-    let refused = founder.grant(&camp.request("Nurse 2"), &terms(Role::Relay)).map(|_| ());
+    let refused = founder.grant(&people.request("Nurse 2"), &terms(Role::Relay)).map(|_| ());
     assert!(refused.is_ok());
     assert_eq!(nurse.status().unwrap().entries.own, 2);
 }
 
 #[test]
 fn without_history_only_what_is_written_from_now_on_is_read() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let mut early = camp.enrol(&mut admin, "Early", &terms(Role::Clinician));
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let mut early = people.enrol(&mut admin, "Early", &terms(Role::Clinician));
     add(&mut admin, "Okoye");
     let late = Terms { history: false, ..terms(Role::Clinician) };
-    let mut newcomer = camp.enrol(&mut admin, "Late", &late);
+    let mut newcomer = people.enrol(&mut admin, "Late", &late);
     add(&mut admin, "Lindqvist");
     hand_over(&mut admin, &mut newcomer);
     let status = newcomer.status().unwrap();
@@ -168,11 +108,11 @@ fn without_history_only_what_is_written_from_now_on_is_read() {
     assert_eq!((patients(&mut admin), admin.status().unwrap().entries.waiting), (3, 0));
     // A second newcomer without history needs no further epoch where nothing was written since.
     let written = admin.status().unwrap().entries.own;
-    camp.enrol(&mut admin, "Later", &late);
+    people.enrol(&mut admin, "Later", &late);
     // Clinical and directory were written under: two epochs and the grant.
     assert_eq!(admin.status().unwrap().entries.own, written + 3);
     // One with history is given the newest secrets and reads back through all epochs.
-    let mut with = camp.enrol(&mut admin, "With", &terms(Role::Clinician));
+    let mut with = people.enrol(&mut admin, "With", &terms(Role::Clinician));
     hand_over(&mut admin, &mut with);
     assert_eq!((patients(&mut with), with.status().unwrap().entries.unopened), (3, 0));
     // Who was there before takes part in the new epoch as soon as the parcel comes, which the file brings too.
@@ -183,14 +123,14 @@ fn without_history_only_what_is_written_from_now_on_is_read() {
 
 #[test]
 fn a_reply_is_worth_nothing_to_a_stranger_and_is_taken_once() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let request = camp.request("Newcomer");
-    camp.request("Stranger");
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let request = people.request("Newcomer");
+    people.request("Stranger");
     let reply = admin.grant(&request, &terms(Role::Clinician)).unwrap();
     let code = reply.code().unwrap().join("\n");
     let open = |name: &str, passphrase: &[u8], code: &str| {
-        Daybook::open_reply(&camp.path(name), passphrase, code).map(|_| ()).unwrap_err()
+        Daybook::open_reply(&people.path(name), passphrase, code).map(|_| ()).unwrap_err()
     };
     let of = |error: Error| match error {
         Error::Enrolment(error) => error,
@@ -205,11 +145,11 @@ fn a_reply_is_worth_nothing_to_a_stranger_and_is_taken_once() {
 
     let mut host = SeededHost::new(77);
     let again = |person: &str, anew: bool, host: &mut SeededHost| {
-        Daybook::begin_request(&camp.path("Newcomer"), PASSPHRASE, person, anew, host)
+        Daybook::begin_request(&people.path("Newcomer"), PASSPHRASE, person, anew, host)
     };
     assert_eq!(again("Newcomer", false, &mut host).unwrap(), request);
     assert_eq!(of(again("Another", false, &mut host).unwrap_err()), EnrolmentError::RequestWaits);
-    let path = camp.path("Newcomer").join("request");
+    let path = people.path("Newcomer").join("request");
     let kept = std::fs::read(&path).unwrap();
     let anew = again("Newcomer", true, &mut host).unwrap();
     assert_ne!(anew.hash(), request.hash());
@@ -218,26 +158,26 @@ fn a_reply_is_worth_nothing_to_a_stranger_and_is_taken_once() {
     assert_eq!(of(open("Newcomer", PASSPHRASE, &code)), EnrolmentError::RequestDamaged);
     std::fs::write(&path, &kept).unwrap();
 
-    let mut book = camp.accept("Newcomer", &reply);
+    let mut book = people.accept("Newcomer", &reply);
     assert!(!path.exists());
     add(&mut book, "Okoye");
-    let used = Daybook::open_reply(&camp.path("Newcomer"), PASSPHRASE, &code).map(|_| ()).unwrap_err();
+    let used = Daybook::open_reply(&people.path("Newcomer"), PASSPHRASE, &code).map(|_| ()).unwrap_err();
     assert_eq!(of(used), EnrolmentError::AlreadyMember);
 }
 
 /// A stranger on the way founds an incident of the same name and answers in the administrator's place.
 fn forged(request: &EnrolmentRequest, seed: u64) -> Vec<u8> {
-    let mut camp = Camp::new();
-    camp.seeds = seed;
-    let (mut stranger, _) = camp.found("stranger");
+    let mut people = People::default();
+    people.seeds = seed;
+    let (mut stranger, _) = people.found("stranger");
     stranger.grant(request, &terms(Role::Clinician)).unwrap().bytes().to_vec()
 }
 
 #[test]
 fn keys_or_replies_swapped_on_the_way_change_the_characters() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let request = camp.request("Newcomer");
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let request = people.request("Newcomer");
     let stranger = DeviceSecret::random(&mut SeededHost::new(500));
     let swapped = EnrolmentRequest::new(stranger.public(), request.person()).unwrap();
     assert_ne!(request.characters(), swapped.characters());
@@ -256,9 +196,9 @@ fn keys_or_replies_swapped_on_the_way_change_the_characters() {
 #[test]
 fn an_attacker_who_varies_his_reply_16_million_times_does_not_meet_the_characters() {
     const VARIANTS: u64 = 1 << 24;
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let request = camp.request("Newcomer");
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let request = people.request("Newcomer");
     let true_reply = admin.grant(&request, &terms(Role::Clinician)).unwrap();
     let forged = forged(&request, 900);
     // He is given more than he has: his variants need not open. So each costs him one block of the hash, the
@@ -301,13 +241,13 @@ fn nth(text: &str, at: usize) -> char {
 
 #[test]
 fn a_reply_whose_text_is_not_what_it_should_be_is_refused() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let request = camp.request("Newcomer");
-    let other = camp.request("Other");
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let request = people.request("Newcomer");
+    let other = people.request("Other");
     let path_of_other = {
         let reply = admin.grant(&other, &terms(Role::Clinician)).unwrap();
-        camp.accept("Other", &reply).grant_path().unwrap()
+        people.accept("Other", &reply).grant_path().unwrap()
     };
     let text = |path: &[u8]| {
         let length = u16::try_from(path.len()).unwrap().to_be_bytes();
@@ -317,19 +257,19 @@ fn a_reply_whose_text_is_not_what_it_should_be_is_refused() {
     for text in [text(&path_of_other), text(&[1; 300]), vec![0xff], vec![0xa1, 9, 0]] {
         let sealed = seal_reply(request.device(), &request.hash(), &text, &mut SeededHost::new(3)).unwrap();
         let code = daybook_core::daybook::CodeKind::Reply.write(&sealed).unwrap().concat();
-        let error = Daybook::open_reply(&camp.path("Newcomer"), PASSPHRASE, &code).map(|_| ()).unwrap_err();
+        let error = Daybook::open_reply(&people.path("Newcomer"), PASSPHRASE, &code).map(|_| ()).unwrap_err();
         assert!(matches!(error, Error::Enrolment(EnrolmentError::Damaged | EnrolmentError::NewerCode)), "{error}");
     }
 }
 
 #[test]
 fn a_stranger_with_an_incident_of_his_own_is_no_member_of_this_one() {
-    let mut camp = Camp::new();
-    let (mut admin, _) = camp.found("admin");
-    let (mut other, _) = camp.found("other");
-    let request = camp.request("Newcomer");
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let (mut other, _) = people.found("other");
+    let request = people.request("Newcomer");
     let reply = other.grant(&request, &terms(Role::Clinician)).unwrap();
-    let mut newcomer = camp.accept("Newcomer", &reply);
+    let mut newcomer = people.accept("Newcomer", &reply);
     add(&mut newcomer, "Okoye");
     let mut file = Vec::new();
     newcomer.export_log(&mut file).unwrap();

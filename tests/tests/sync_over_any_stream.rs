@@ -32,7 +32,8 @@ fn enrol(folder: &Path, admin: &mut Daybook, name: &str, history: bool, seed: u6
     let newcomer = folder.join(name);
     let request: EnrolmentRequest =
         Daybook::begin_request(&newcomer, PASSPHRASE, name, false, &mut SeededHost::new(seed)).unwrap();
-    let terms = Terms { role: Role::Clinician, organisation: None, history, until_ms: None, addresses: Vec::new() };
+    let terms =
+        Terms { role: Role::Clinician, organisation: None, history, until_ms: None, site: None, addresses: Vec::new() };
     let reply = admin.grant(&request, &terms).unwrap();
     let offer = Daybook::open_reply(&newcomer, PASSPHRASE, &reply.code().unwrap().concat()).unwrap();
     Daybook::accept(&newcomer, PASSPHRASE, &offer, host(seed + 100)).unwrap()

@@ -77,6 +77,9 @@ pub struct Grant {
     /// Keep what was written before from the newcomer
     #[arg(long)]
     no_history: bool,
+    /// The site where the newcomer works: reads and writes clinical and supply there alone
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
     /// End of the shift
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
@@ -164,6 +167,7 @@ fn grant(args: &Grant, context: &mut Context) -> Answer {
         organisation: args.organisation.clone(),
         history: !args.no_history,
         until_ms,
+        site: args.site.clone(),
         addresses: args.address.clone(),
     };
     let mut book = context.open()?;

@@ -4,6 +4,8 @@
 pub mod allergy;
 pub mod audit;
 pub mod backup;
+pub mod bar;
+pub mod compartment;
 pub mod completions;
 pub mod condition;
 pub mod correct;
@@ -12,6 +14,7 @@ pub mod digest;
 pub mod dispense;
 pub mod drill;
 pub mod enrol;
+pub mod erase;
 pub mod export;
 pub mod findings;
 pub mod immunization;
@@ -19,12 +22,16 @@ pub mod import;
 pub mod ingest;
 pub mod init;
 pub mod log;
+pub mod members;
 pub mod note;
 pub mod observe;
 pub mod passphrase;
 pub mod patient;
+pub mod quarantine;
 pub mod rebuild;
+pub mod recover;
 pub mod restore;
+pub mod revoke;
 pub mod safe_to_lose;
 pub mod salvage;
 pub mod serve;
@@ -72,6 +79,13 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Salvage(args) => salvage::run(args, context),
         Command::Passphrase(args) => passphrase::run(&args, context),
         Command::Drill(args) => drill::run(&args, context),
+        Command::Members(args) => members::run(args, context),
+        Command::Compartment(args) => compartment::run(args, context),
+        Command::Bar(args) => bar::run(&args, context),
+        Command::Revoke(args) => revoke::run(&args, context),
+        Command::Quarantine(args) => quarantine::run(args, context),
+        Command::Erase(args) => erase::run(&args, context),
+        Command::Recover(args) => recover::run(&args, context),
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

@@ -31,6 +31,7 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "logs": status.logs,
         "patients": status.patients,
         "open_findings": status.open_findings,
+        "ended": status.ended,
         "newer_control": status.newer_control,
         "no_key": json::list(&status.no_key, lack_json),
         "shift": shift_word(status.shift),
@@ -162,11 +163,17 @@ fn text(status: &BookStatus) -> String {
     let mut text = format!("{}\n", safe(&status.incident));
     let organisation = status.here.organisation.as_deref().unwrap_or("no organisation known");
     text.push_str(&format!("you:       {}, {}\n", safe(&fact::author(&status.here)), safe(organisation)));
+    if status.ended {
+        text.push_str(
+            "           THIS DEVICE WAS REVOKED: what it writes now waits for review; ask an administrator\n",
+        );
+    }
     text.push_str(&format!("patients:  {}\n", status.patients));
     text.push_str(&format!("findings:  {} open\n", status.open_findings));
     text.push_str(&format!("entries:   {} in {} logs, {} written here\n", counts.total, status.logs, counts.own));
     for (count, what) in [
         (counts.waiting, "wait for review: their author had no right to write them"),
+        (counts.own_waiting, "of those were written here: ask an administrator to look at them"),
         (counts.faulty, "are faulty and have no effect"),
         (counts.unopened, "have no key here"),
         (counts.erased, "were erased"),

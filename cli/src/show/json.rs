@@ -289,6 +289,7 @@ pub fn entry_counts(counts: &EntryCounts) -> Value {
         "own": counts.own,
         "accepted": counts.accepted,
         "waiting": counts.waiting,
+        "own_waiting": counts.own_waiting,
         "faulty": counts.faulty,
         "unopened": counts.unopened,
         "erased": counts.erased,

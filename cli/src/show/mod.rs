@@ -9,6 +9,7 @@ pub mod holdings;
 pub mod json;
 pub mod lists;
 pub mod meeting;
+pub mod members;
 pub mod proof;
 pub mod table;
 pub mod text;

@@ -143,6 +143,12 @@ pub enum Error {
     /// This device may not be shown who read what.
     #[error("this device has no right to see who read what")]
     NoRightToAudit,
+    /// The grant of this device was ended.
+    #[error("this device was revoked and can write nothing that counts")]
+    Ended,
+    /// Nothing was administered.
+    #[error(transparent)]
+    Administration(#[from] super::AdministrationError),
     /// No key to write with.
     #[error("this device holds no key of the compartment")]
     NoKey,
@@ -216,6 +222,8 @@ impl Error {
             Self::NoRight => "no-right",
             Self::ShiftOver => "shift-over",
             Self::NoRightToAudit => "no-right-to-audit",
+            Self::Ended => "revoked",
+            Self::Administration(error) => error.code(),
             Self::NoKey => "no-key",
             Self::NoCompartment => "no-compartment",
             Self::NotAnExport => "not-an-export",
@@ -260,6 +268,7 @@ impl Error {
             | Self::NoRight
             | Self::NoRightToAudit
             | Self::ShiftOver
+            | Self::Ended
             | Self::NoKey
             | Self::NoCompartment => ErrorKind::Denied,
             Self::NoBook
@@ -274,6 +283,7 @@ impl Error {
             | Self::File(_) => ErrorKind::Environment,
             Self::KeysDamaged | Self::Damaged(_) | Self::BeyondSalvage => ErrorKind::Damaged,
             Self::Enrolment(error) => error.kind(),
+            Self::Administration(error) => error.kind(),
             Self::Bug(_) => ErrorKind::Bug,
         }
     }
@@ -329,6 +339,10 @@ impl Error {
                 "ask an administrator for `daybook enrol extend`, then sync; what you wrote is still here"
             }
             Self::NoRightToAudit => "ask an administrator or an auditor of the incident to look",
+            Self::Ended => {
+                "nothing that is here is lost; let this book sync, and ask an administrator to endorse what waits or to admit this device again"
+            }
+            Self::Administration(error) => error.next(),
             Self::NoKey | Self::NoCompartment => "meet a device of your organisation and sync, then do it again",
             Self::NotAnExport => "give a file that `daybook export log` made",
             Self::OtherIncident => "open the book of that incident with --book",

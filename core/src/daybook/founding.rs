@@ -63,15 +63,37 @@ impl Daybook {
         let mut book = Self::of(folder, store, state, host);
         book.write(|writer| {
             writer.control(|_, _| Ok(Control::Incarnation { previous: Vec::new() }))?;
-            for kind in
-                [CompartmentKind::Directory, CompartmentKind::Clinical, CompartmentKind::Supply, CompartmentKind::Audit]
-            {
-                let compartment = make_compartment(writer, kind)?;
-                begin_epoch(writer, compartment)?;
-            }
-            name_founder(writer, new)
+            make_first_compartments(writer)?;
+            name_founder(writer, &new.person, &new.organisation)
         })?;
         Ok((book, seed))
+    }
+
+    /// Begins what several roots founded together, on the device of one of them: makes the first compartments,
+    /// unless they are here already, and tells the directory who holds the device. Its book is made with
+    /// [`Daybook::join`] from the statement that all roots signed; the others hear of the compartments and are
+    /// given their keys when they meet.
+    ///
+    /// # Errors
+    /// [`Error::NoRight`] if this device is no root, [`Error::NoKey`] if the compartments are here and their keys
+    /// are not; nothing was written.
+    pub fn begin(&mut self, person: &str, organisation: &str) -> Result<(), Error> {
+        let new = NewIncident {
+            incident: self.state.founding.founding().name.clone(),
+            organisation: organisation.to_owned(),
+            person: person.to_owned(),
+            exercise: self.state.founding.founding().exercise,
+        };
+        check_names(&new)?;
+        self.write(|writer| {
+            if !writer.state.ring.roster.is_root(writer.state.device_id) {
+                return Err(Error::NoRight);
+            }
+            if writer.state.ring.roster.compartments().is_empty() {
+                make_first_compartments(writer)?;
+            }
+            name_founder(writer, person, organisation)
+        })
     }
 
     /// Makes a book for a device that was admitted to an incident: founding statement, its own keys and the
@@ -292,13 +314,23 @@ fn make_compartment(writer: &mut Writer<'_>, kind: CompartmentKind) -> Result<Co
     Ok(CompartmentId::new(*id.as_bytes()))
 }
 
+/// The compartments that every incident has, each with its first epoch.
+fn make_first_compartments(writer: &mut Writer<'_>) -> Result<(), Error> {
+    for kind in [CompartmentKind::Directory, CompartmentKind::Clinical, CompartmentKind::Supply, CompartmentKind::Audit]
+    {
+        let compartment = make_compartment(writer, kind)?;
+        begin_epoch(writer, compartment)?;
+    }
+    Ok(())
+}
+
 /// A root needs no grant; it gives itself one without budget, which tells the directory who holds it.
-fn name_founder(writer: &mut Writer<'_>, new: &NewIncident) -> Result<(), Error> {
+fn name_founder(writer: &mut Writer<'_>, person: &str, organisation: &str) -> Result<(), Error> {
     writer.control(|state, place| {
         Ok(Control::Grant(Box::new(Grant {
             device: state.device.public(),
-            person: Some(seal_text(state, place, FIELD_PERSON, &new.person)?),
-            organisation: Some(seal_text(state, place, FIELD_ORGANISATION, &new.organisation)?),
+            person: Some(seal_text(state, place, FIELD_PERSON, person)?),
+            organisation: Some(seal_text(state, place, FIELD_ORGANISATION, organisation)?),
             role: Role::Admin.word().to_owned(),
             rights: Role::Admin.rights(),
             history: true,

@@ -4,6 +4,7 @@
 //! durable when it returns `Ok`, and has written nothing when it returns an error, unless the error says so.
 
 mod addresses;
+mod administration;
 mod ahead;
 mod beginnings;
 mod charts;
@@ -33,6 +34,9 @@ mod types;
 mod upkeep;
 mod writing;
 
+pub use administration::{
+    AdministrationError, Barred, Endorsing, Member, MemberState, Recovered, Review, Revoked, Site, Waiting,
+};
 pub use charts::{fact_text, setting_text, value_text};
 pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms};
 pub use error::{Error, ErrorKind, Saved};

@@ -9,7 +9,7 @@ use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId};
 use crate::limits::SEQ_MAX;
 use crate::merge::{Backlog, Keyring, Logs};
 use crate::roster::{
-    Branch, Chains, CompartmentKind, Control, ControlBody, ControlEntry, Held, PlaceOf, Roster, SealedText,
+    Branch, Chains, CompartmentKind, Control, ControlBody, ControlEntry, Held, PlaceOf, Rights, Roster, SealedText,
     SignedFounding,
 };
 use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry};
@@ -154,7 +154,7 @@ impl State {
         Ok(())
     }
 
-    fn open_text(&self, text: &SealedText, entry: Place, field: u16) -> Option<String> {
+    pub fn open_text(&self, text: &SealedText, entry: Place, field: u16) -> Option<String> {
         let key = self.ring.keys.get(&text.key)?;
         let opened = key.open_field(&FieldPlace { entry, field }, &text.sealed).ok()?;
         String::from_utf8(opened).ok()
@@ -166,9 +166,18 @@ impl State {
         Author { device, person, organisation, here: device == self.device_id }
     }
 
-    /// The first compartment of a kind that this incident has; the one with the smallest id of several.
+    /// The compartment of a kind that this device writes in: of those that its grant lets it write in the one
+    /// that a root made first, else the one that was made first; any, if it writes in none.
     pub fn compartment(&self, kind: CompartmentKind) -> Result<CompartmentId, Error> {
-        self.ring.roster.of_kind(kind).next().ok_or(Error::NoCompartment)
+        let roster = &self.ring.roster;
+        let incident = EntryId::new(*self.ring.incident.as_bytes());
+        let order = |id: &CompartmentId| {
+            let made = self.control.iter().find(|entry| entry.place.id.as_bytes() == id.as_bytes());
+            let rights = roster.rights_of(&self.grant, self.device_id, *id);
+            let of_root = roster.compartments().get(id).is_some_and(|made| made.made_by == incident);
+            (!rights.is_ok_and(Rights::writes), !of_root, made.map(|entry| (entry.hlc, entry.place.seq)), *id)
+        };
+        roster.of_kind(kind).min_by_key(order).ok_or(Error::NoCompartment)
     }
 
     /// The key to seal with in a compartment, once [`Writer::ready_to_seal`](super::writing::Writer) found it.

@@ -5,7 +5,7 @@ use super::error::Error;
 use super::keys::shift;
 use super::state::value;
 use super::strangers::NO_ROOM;
-use crate::crypto::{DeviceSecret, ParcelGroup};
+use crate::crypto::{DevicePublic, DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
 use crate::id::{DeviceId, EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
@@ -206,6 +206,19 @@ impl Shelf for Daybook {
             }
         }
         Ok(if member { Standing::Member } else { Standing::ByPath })
+    }
+
+    fn added_roots(&mut self) -> Result<Vec<DevicePublic>, Trouble> {
+        self.refresh()?;
+        let founders = &self.state.founding;
+        let roots = self.state.ring.roster.roots();
+        Ok(roots.filter(|(device, ..)| !founders.is_root(device)).map(|(_, public, _)| *public).collect())
+    }
+
+    fn recognise_root(&mut self, root: DeviceId) -> Result<Standing, Trouble> {
+        self.refresh()?;
+        let ended = self.state.ring.roster.is_ended_root(root);
+        Ok(if ended { Standing::Fallen } else { Standing::Member })
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -245,6 +245,8 @@ pub struct Status {
     pub patients: u64,
     /// Open findings.
     pub open_findings: u64,
+    /// Whether this device's grant was ended or does not count: what it writes would wait for review.
+    pub ended: bool,
     /// Control entries from a newer version.
     pub newer_control: u64,
     /// What cannot be read for want of a key, and why.
@@ -266,6 +268,8 @@ pub struct EntryCounts {
     pub accepted: u64,
     /// Waiting for review.
     pub waiting: u64,
+    /// Of those, written here.
+    pub own_waiting: u64,
     /// Faulty.
     pub faulty: u64,
     /// Without a key here.

@@ -41,6 +41,15 @@ impl Daybook {
         ] {
             *slot = count(&format!("SELECT count(*) FROM verdict WHERE verdict = {}", verdict as u8))?;
         }
+        let own =
+            |key: &EntryKey| self.state.logs.get(key.log()).is_some_and(|log| log.name.device == self.state.device_id);
+        let waiting = Store::verdicts(connection)?.into_iter().filter(|(_, verdict, _)| *verdict == Verdict::Waiting);
+        entries.own_waiting = waiting.filter(|(key, ..)| own(key)).count() as u64;
+        let roster = &self.state.ring.roster;
+        let ended = !roster.is_root(self.state.device_id)
+            && roster.grants_of(self.state.device_id).next().is_none()
+            && (roster.grants().values().any(|held| held.device == self.state.device_id)
+                || roster.is_ended_root(self.state.device_id));
         entries.accepted = entries.total - entries.waiting - entries.faulty - entries.unopened - entries.erased;
         let resolved = count("SELECT count(*) FROM finding WHERE id IN (SELECT finding FROM resolution)")?;
         let forked = count("SELECT count(DISTINCT log) FROM branch WHERE branch > 0")?;
@@ -54,6 +63,7 @@ impl Daybook {
             logs: count("SELECT count(*) FROM log")?,
             patients: count("SELECT count(*) FROM patient")?,
             open_findings: count("SELECT count(*) FROM finding")? - resolved + forked,
+            ended,
             newer_control: self.state.ring.roster.newer() as u64,
             no_key: super::keys::lacks(connection, &self.state)?,
             shift: super::keys::shift::of(connection, &self.state)?,
@@ -114,7 +124,7 @@ impl Daybook {
         self.state.ring.roster.kind_of(log.name.compartment) == Some(CompartmentKind::Audit) && !self.may_audit()
     }
 
-    fn log_line(
+    pub(super) fn log_line(
         &self,
         connection: &Connection,
         key: EntryKey,

@@ -78,7 +78,7 @@ impl Writer<'_> {
         }
     }
 
-    fn tick(&mut self) -> Result<Hlc, Error> {
+    pub(super) fn tick(&mut self) -> Result<Hlc, Error> {
         self.state.hlc = self.state.hlc.tick(self.host.now_ms());
         Store::set_value(self.tx, value::HLC, &self.state.hlc.bits().to_le_bytes())?;
         Ok(self.state.hlc)
@@ -194,7 +194,13 @@ impl Writer<'_> {
         let mut run = RunBuilder::new(&name, tip.next_seq(), tip.id);
         let signed = tip.append(&entry, &self.state.device.signing);
         run.push(&entry, Some(signed.signature));
-        for written in self.store_run(&run.finish())? {
+        self.store_control(&run.finish())?;
+        Ok(signed.id)
+    }
+
+    /// Stores a run of control entries and folds the roster anew.
+    pub(super) fn store_control(&mut self, run: &[u8]) -> Result<(), Error> {
+        for written in self.store_run(run)? {
             let (Some(stored), Some(log)) =
                 (Store::entry(self.tx, written.key)?, self.state.logs.get(written.key.log()))
             else {
@@ -202,8 +208,7 @@ impl Writer<'_> {
             };
             self.state.control.extend(control_entry(log, &stored));
         }
-        self.state.refold(self.tx)?;
-        Ok(signed.id)
+        Ok(self.state.refold(self.tx)?)
     }
 
     /// A new incarnation begins when a book was restored or entries of it were met that it did not have: what

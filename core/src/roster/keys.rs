@@ -1,8 +1,10 @@
 //! Whom keys and service are for: readers, carriers, bars, and what a new epoch honours.
 
+use super::chains::Reach;
 use super::control::Epoch;
+use super::endorsed::Endorser;
 use super::fold::{Fold, endorses};
-use super::held::Stop;
+use super::held::{Held, Stop};
 use super::rights::Rights;
 use super::roster::{Reader, Roster};
 use super::stops::{BarOf, reach};
@@ -25,7 +27,7 @@ impl Fold<'_> {
                 continue;
             }
             let known = self.known_to_grants_of(device);
-            let held = |grant: &&EntryId| self.held.get(*grant).is_some_and(super::held::Held::in_force);
+            let held = |grant: &&EntryId| self.held.get(*grant).is_some_and(Held::in_force);
             let grants: Vec<&EntryId> = self.tree.of_device(&device).iter().filter(held).collect();
             let in_force = bars.into_iter().filter(|bar| {
                 !known.covers(&bar.log, bar.branch, bar.seq)
@@ -42,15 +44,15 @@ impl Fold<'_> {
 
     /// Up to where the grants of a device that count, and endorsements of these, knew the logs of revokes and
     /// bars. A grant beneath another of its own device lifts nothing.
-    fn known_to_grants_of(&self, device: DeviceId) -> super::chains::Reach {
-        let mut known = super::chains::Reach::default();
+    fn known_to_grants_of(&self, device: DeviceId) -> Reach {
+        let mut known = Reach::default();
         for grant in self.tree.of_device(&device) {
             let Some(held) = self.held.get(grant) else { continue };
             if !self.tree.beneath_own(grant) {
                 let lifts = held.grant.as_ref().map_or(&[][..], |grant| &grant.lifts);
                 known.join(reach(self.set, self.chains, lifts));
             }
-            let may = |by: &super::endorsed::Endorser| self.tree.is_above(&by.ground, grant);
+            let may = |by: &Endorser| self.tree.is_above(&by.ground, grant);
             known.join(self.endorsed.lifted_for(self.set, self.chains, grant, may));
         }
         known
@@ -58,8 +60,7 @@ impl Fold<'_> {
 
     /// Whether an administrator at or above a bar's grant lifted it for all its devices.
     fn lifted(&self, bar: &BarOf) -> bool {
-        let at_or_above =
-            |by: &super::endorsed::Endorser| by.ground == bar.ground || self.tree.is_above(&by.ground, &bar.ground);
+        let at_or_above = |by: &Endorser| by.ground == bar.ground || self.tree.is_above(&by.ground, &bar.ground);
         let named = self.endorsed.lifts.get(&bar.id).is_some_and(|by| by.iter().any(at_or_above));
         // All bars of the roots are never lifted together: that would let every later one lapse too.
         let all = self.endorsed.lifts_all_of.get(&bar.ground);
@@ -95,6 +96,24 @@ impl Roster {
     #[must_use]
     pub fn bars_of(&self, device: DeviceId) -> &[(EntryId, EntryId)] {
         self.barred.get(&device).map_or(&[], Vec::as_slice)
+    }
+
+    /// The revokes that an endorsement of a grant must name to bring it back: all that was said against its
+    /// device, and against the holder of each grant above it.
+    #[must_use]
+    pub fn against(&self, grant: &EntryId) -> BTreeSet<EntryId> {
+        let grants = std::iter::once(*grant).chain(self.tree.above(grant));
+        let devices = grants.filter_map(|grant| self.tree.get(&grant)).map(|node| node.device);
+        let mut devices: BTreeSet<DeviceId> = devices.collect();
+        devices.extend(self.tree.get(grant).map(|node| node.root));
+        let stops = self.stops.iter().filter(|stop| !stop.devices.is_disjoint(&devices));
+        newest(stops, |log| self.chains.is_forked(log))
+    }
+
+    /// Whether a holder of a grant stands above another grant and its holder, as one who endorses must.
+    #[must_use]
+    pub fn stands_above(&self, (by, who): (&EntryId, DeviceId), of: (&EntryId, DeviceId)) -> bool {
+        endorses(&self.tree, &self.roots, &Endorser { ground: *by, device: who }, of)
     }
 
     /// The revokes and bars that a new grant of a device must name to count and to lift them: the newest of
@@ -217,7 +236,7 @@ impl Roster {
     /// Whether what `by` endorses counts for an entry of a compartment that stands on a grant.
     pub(super) fn endorses(
         &self,
-        by: &super::endorsed::Endorser,
+        by: &Endorser,
         (grant, device): (&EntryId, DeviceId),
         compartment: CompartmentId,
     ) -> bool {

@@ -9,9 +9,10 @@
 use super::control::{Control, ControlBody, Grant};
 use super::founding::{FoundingError, SignedFounding};
 use crate::entry::{Bytes, Sealed};
-use crate::id::{EntryId, IncidentId};
+use crate::id::{DeviceId, EntryId, IncidentId};
 use crate::limits::{CONTROL_BODY_BYTES_MAX, GRANT_DEPTH_MAX};
 use crate::log::{Run, RunError};
+use std::collections::BTreeSet;
 
 /// Why bytes prove no membership.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -60,6 +61,18 @@ impl GrantPath {
     /// # Errors
     /// [`PathError`] says at which step it fails.
     pub fn read(bytes: &[u8], incident: Option<&IncidentId>) -> Result<Self, PathError> {
+        Self::read_beneath(bytes, incident, |_| BTreeSet::new())
+    }
+
+    /// As [`GrantPath::read`], where `added` tells which roots approvals added to the founding statement.
+    ///
+    /// # Errors
+    /// [`PathError`] says at which step it fails.
+    pub fn read_beneath(
+        bytes: &[u8],
+        incident: Option<&IncidentId>,
+        added: impl FnOnce(&SignedFounding) -> BTreeSet<DeviceId>,
+    ) -> Result<Self, PathError> {
         let mut from = Bytes::new(bytes);
         let sized = |from: &mut Bytes<'_>, most: usize| -> Result<Vec<u8>, PathError> {
             let count = u32::from_le_bytes(from.array().map_err(|_| PathError::Layout)?) as usize;
@@ -76,22 +89,26 @@ impl GrantPath {
         if usize::from(count) > GRANT_DEPTH_MAX {
             return Err(PathError::Layout);
         }
+        let added = added(&founding);
         let mut path = Self { grants: Vec::new(), runs: Vec::new(), founding };
         for _ in 0..count {
             let run = sized(&mut from, CONTROL_BODY_BYTES_MAX + 1_024)?;
-            path.step(&run)?;
+            path.step(&run, &added)?;
             path.runs.push(run);
         }
         if from.rest().is_empty() { Ok(path) } else { Err(PathError::Layout) }
     }
 
     /// Checks one more grant: it stands on the last one and was written by the device that holds that.
-    fn step(&mut self, run: &[u8]) -> Result<(), PathError> {
+    fn step(&mut self, run: &[u8], added: &BTreeSet<DeviceId>) -> Result<(), PathError> {
         let verified = Run::read(run)?.verify(self.founding.incident())?;
         let [entry] = verified.entries() else { return Err(PathError::Broken) };
         let author = verified.name().device;
         let (stands_on, by_holder) = match self.grants.last() {
-            None => (EntryId::new(*self.founding.incident().as_bytes()), self.founding.is_root(&author)),
+            None => {
+                let root = self.founding.is_root(&author) || added.contains(&author);
+                (EntryId::new(*self.founding.incident().as_bytes()), root)
+            }
             Some((id, grant)) => (*id, grant.device.device_id() == author),
         };
         let (true, true, Sealed::Body(body)) = (by_holder, verified.name().is_control(), entry.entry().sealed) else {

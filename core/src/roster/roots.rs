@@ -20,13 +20,14 @@ pub(super) struct Roots {
     recovery: DeviceId,
     quorum: usize,
     cuts: BTreeMap<DeviceId, Vec<RootCut>>,
-    /// Approvals that ended a root.
+    /// Approvals that ended a root or cut its entries.
     ending: Vec<(EntryId, DeviceId)>,
 }
 
 /// One approval that cuts an ended root's entries.
 #[derive(Clone, Debug)]
 struct RootCut {
+    id: EntryId,
     approver: DeviceId,
     log: LogId,
     branch: u8,
@@ -77,7 +78,8 @@ impl Roots {
                     entries.push(entry.place.id);
                 } else if let Control::Approve(Approve::Cut { root, cuts: places }) = &entry.control {
                     let (log, branch, seq) = (entry.place.log, entry.branch.unwrap_or_default(), entry.place.seq);
-                    let cut = RootCut { approver: *approver, log, branch, seq, cuts: places.clone() };
+                    let id = entry.place.id;
+                    let cut = RootCut { id, approver: *approver, log, branch, seq, cuts: places.clone() };
                     cuts.entry(*root).or_default().push(cut);
                 }
             }
@@ -89,6 +91,7 @@ impl Roots {
             }
         }
         cuts.retain(|root, _| self.ended.contains(root));
+        self.ending.extend(cuts.iter().flat_map(|(root, cuts)| cuts.iter().map(|cut| (cut.id, *root))));
         self.cuts = cuts;
     }
 
@@ -147,7 +150,7 @@ impl Roots {
         self.ever.iter()
     }
 
-    /// Approvals that ended a root, with the root.
+    /// Approvals that ended a root or cut its entries, with the root.
     pub fn ending(&self) -> &[(EntryId, DeviceId)] {
         &self.ending
     }

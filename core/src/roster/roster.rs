@@ -188,8 +188,10 @@ impl Roster {
         made.is_some_and(|made| made == *grant || self.tree.is_above(grant, &made))
     }
 
-    /// Whether the holder of a grant administers a compartment: made it, or reads and writes all of it.
-    pub(super) fn administers(&self, grant: &EntryId, compartment: CompartmentId) -> bool {
+    /// Whether the holder of a grant administers a compartment: made it or stands above who did, or reads and
+    /// writes all of it.
+    #[must_use]
+    pub fn administers(&self, grant: &EntryId, compartment: CompartmentId) -> bool {
         if *grant == self.incident || self.made_beneath(compartment, grant) {
             return true;
         }

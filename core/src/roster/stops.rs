@@ -50,8 +50,11 @@ pub(super) struct Revokes {
     spares: BTreeMap<EntryId, Vec<usize>>,
     /// Revokes of a device by the grants that they look over, and by log and branch with all that lies before
     /// it, in rising order of place.
-    of_device: BTreeMap<(Over, DeviceId), BTreeMap<(LogId, u8), Vec<usize>>>,
+    of_device: BTreeMap<(Over, DeviceId), ByBranch>,
 }
+
+/// Revokes by log and branch.
+type ByBranch = BTreeMap<(LogId, u8), Vec<usize>>;
 
 impl Revokes {
     pub fn get(&self, index: usize) -> Option<&RevokeOf> {

@@ -17,11 +17,19 @@ pub fn introduce(
     noise: &AgreementPublic,
     path: &[u8],
 ) -> Result<(Peer, GrantPath), Reason> {
-    let path = GrantPath::read(path, Some(ours.incident()))?;
+    let added = book.added_roots()?;
+    let ids = added.iter().map(DevicePublic::device_id).collect();
+    let path = GrantPath::read_beneath(path, Some(ours.incident()), |_| ids)?;
     let may_grant =
         |grant: &crate::roster::Grant| grant.rights.of(CONTROL, CompartmentKind::Control).covers(Rights::GRANT);
     let (device, grant) = match path.grants().split_last() {
-        None => (root(ours, noise)?, EntryId::new(*ours.incident().as_bytes())),
+        None => {
+            let root = root(ours, &added, noise)?;
+            if book.recognise_root(root.device_id())? == Standing::Fallen {
+                return Err(SessionRule::Fallen.into());
+            }
+            (root, EntryId::new(*ours.incident().as_bytes()))
+        }
         Some(((id, grant), above)) => {
             if !above.iter().all(|(_, grant)| may_grant(grant)) {
                 return Err(SessionRule::MayNotGrant.into());
@@ -49,9 +57,14 @@ pub fn standing(book: &mut dyn Shelf, path: &GrantPath) -> Result<bool, Reason> 
     }
 }
 
-/// The root with a Noise key.
-fn root(founding: &SignedFounding, noise: &AgreementPublic) -> Result<DevicePublic, SessionRule> {
+/// The root with a Noise key, by founding or added since.
+fn root(
+    founding: &SignedFounding,
+    added: &[DevicePublic],
+    noise: &AgreementPublic,
+) -> Result<DevicePublic, SessionRule> {
     let founding = founding.founding();
-    let mut roots = founding.roots.iter().map(|root| root.device).chain([founding.recovery]);
+    let founders = founding.roots.iter().map(|root| root.device).chain([founding.recovery]);
+    let mut roots = founders.chain(added.iter().copied());
     roots.find(|root| root.noise == *noise).ok_or(SessionRule::OtherDevice)
 }

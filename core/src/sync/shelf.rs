@@ -3,7 +3,7 @@
 use super::frame::Receipt;
 use super::receipt::Covered;
 use super::session::Peer;
-use crate::crypto::ParcelGroup;
+use crate::crypto::{DevicePublic, ParcelGroup};
 use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId};
 use crate::log::Beginning;
 use crate::roster::GrantPath;
@@ -109,6 +109,23 @@ pub trait Shelf {
     /// # Errors
     /// [`Trouble`] if the book cannot be read, as everywhere here.
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble>;
+
+    /// Roots that approvals added to those of the founding statement.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn added_roots(&mut self) -> Result<Vec<DevicePublic>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// What the book knows of a root: one that was ended is fallen.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn recognise_root(&mut self, root: DeviceId) -> Result<Standing, Trouble> {
+        let _ = root;
+        Ok(Standing::Member)
+    }
 
     /// All logs with their branches, in order of their numbers.
     ///

@@ -148,6 +148,7 @@ fn admit(newcomer: &Device, founder: &mut Device) -> Result<Daybook, Failure> {
         organisation: Some(newcomer.organisation.to_owned()),
         history: true,
         until_ms: None,
+        site: None,
         addresses: Vec::new(),
     };
     let book = founder.book()?;

@@ -99,7 +99,8 @@ impl Daybook {
             Malformed::Newer => EnrolmentError::NewerCode,
             _ => EnrolmentError::Damaged,
         })?;
-        let path = GrantPath::read(&text.path, None).map_err(|_| EnrolmentError::Damaged)?;
+        let path = GrantPath::read_beneath(&text.path, None, |founding| alone::roots_of(founding, &text.control));
+        let path = path.map_err(|_| EnrolmentError::Damaged)?;
         let own = device.public();
         let grant = path.grants().last().map(|(_, grant)| grant).filter(|grant| grant.device == own);
         let grant = grant.ok_or(EnrolmentError::Damaged)?.clone();

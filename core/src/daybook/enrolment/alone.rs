@@ -2,17 +2,17 @@
 //!
 //! They belong to the control set like any other. Kept as runs in a value of the book, because a log in the
 //! file has no gaps; when their chain comes, the fold counts each once. Only what takes effect at once is
-//! kept (a grant that holds, a compartment, an epoch), so that nobody fills a book with them who was not
+//! kept (a grant that holds, a compartment, an epoch, an approval), so that nobody fills a book with them who was not
 //! given the right to write such entries.
 
 use crate::crypto::{Nonce, Signature};
 use crate::daybook::error::Error;
 use crate::daybook::state::{State, value};
 use crate::entry::{Ground, Sealed, SealedEntry};
-use crate::id::{EntryId, IncidentId};
+use crate::id::{DeviceId, EntryId, IncidentId};
 use crate::limits::GRANT_DEPTH_MAX;
 use crate::log::{LogName, Run, RunBuilder, VerifiedRun};
-use crate::roster::{Control, ControlBody, ControlEntry, GrantPath, PlaceOf, Roster};
+use crate::roster::{Chains, Control, ControlBody, ControlEntry, GrantPath, PlaceOf, Roster, SignedFounding};
 use crate::store::{EntryKey, LogRow, Store, StoreError, StoredEntry};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -60,6 +60,14 @@ pub(in crate::daybook) fn entries(
     Ok(found)
 }
 
+/// The roots that approvals among these runs add to a founding statement.
+pub(super) fn roots_of(founding: &SignedFounding, runs: &[Vec<u8>]) -> BTreeSet<DeviceId> {
+    let verified = runs.iter().filter_map(|bytes| Run::read(bytes).ok()?.verify(founding.incident()).ok());
+    let entries: Vec<ControlEntry> =
+        verified.filter(|run| run.name().is_control()).flat_map(|run| of_run(&run)).collect();
+    Roster::fold(founding, &entries, &Chains::default()).roots().map(|(device, ..)| *device).collect()
+}
+
 /// The control entries of a run; those that break their schema are left out.
 fn of_run(run: &VerifiedRun<'_>) -> Vec<ControlEntry> {
     let control = |entry: &crate::log::VerifiedEntry<'_>| {
@@ -102,11 +110,11 @@ pub(in crate::daybook) fn keep(
     // The roster of the state stays as it was, so that the caller can see what changed.
     let roster = Roster::fold(&state.founding, &state.control, &state.chains);
     let counts = new.iter().all(|entry| match &entry.control {
-        Control::Grant(_) | Control::Compartment { .. } | Control::Epoch(_) => {
+        // An approval never falls, so that nothing which comes with its chain can say otherwise.
+        Control::Grant(_) | Control::Compartment { .. } | Control::Epoch(_) | Control::Approve(_) => {
             roster.without_effect(&entry.place.id).is_none()
         }
         Control::Incarnation { .. }
-        | Control::Approve(_)
         | Control::Revoke(_)
         | Control::Bar { .. }
         | Control::Endorse(_)

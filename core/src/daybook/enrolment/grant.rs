@@ -6,13 +6,16 @@ use super::reply::{EnrolmentReply, ReplyText};
 use super::request::EnrolmentRequest;
 use crate::crypto::{Secret, seal_reply};
 use crate::daybook::Daybook;
+use crate::daybook::administration::at_site;
 use crate::daybook::error::Error;
 use crate::daybook::keys::{current_secrets, entitled, epoch_for_newcomer, keep_parcels};
 use crate::daybook::state::{FIELD_ORGANISATION, FIELD_PERSON, State, value};
 use crate::daybook::writing::{Writer, seal_text};
 use crate::id::{CONTROL, CompartmentId, EntryId};
 use crate::limits::{GRANT_DEPTH_MAX, TEXT_BYTES_MAX};
-use crate::roster::{CompartmentKind, Control, Grant, PlaceOf, Rights, Role};
+use crate::roster::{
+    Approve, CompartmentKind, Control, ControlEntry, Grant, PlaceOf, Rights, RightsByScope, Role, Scope,
+};
 use crate::store::{Store, StoredSecret};
 use std::collections::BTreeSet;
 
@@ -31,6 +34,8 @@ pub struct Terms {
     pub history: bool,
     /// End of shift in milliseconds since 1970-01-01 UTC.
     pub until_ms: Option<i64>,
+    /// The site that the newcomer works at: clinical and supply of the compartments of this name alone.
+    pub site: Option<String>,
     /// Where this device answers in the network, as `host:port`.
     pub addresses: Vec<String>,
 }
@@ -54,7 +59,7 @@ impl Daybook {
     pub fn grant(&mut self, request: &EnrolmentRequest, terms: &Terms) -> Result<EnrolmentReply, Error> {
         self.write(|writer| {
             may_grant(writer.state, request, terms)?;
-            let mut grant = grant_of(writer.state, request, terms);
+            let mut grant = grant_of(writer.state, request, terms)?;
             let compartments = entitled(&writer.state.ring.roster, &grant);
             writer.begin_incarnation_if_needed()?;
             let mut secrets = Vec::new();
@@ -118,19 +123,34 @@ fn may_grant(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result
     if roster.budget_left(&state.grant, state.device_id).0 == 0 {
         return Err(EnrolmentError::NoBudget.into());
     }
-    if !held.rights.covers(&terms.role.rights(), |id| roster.kind_of(id)) {
+    let rights = rights_of(state, terms)?;
+    let beneath = |(scope, _): &(Scope, Rights)| match scope {
+        Scope::Compartment(id) => !roster.administers(&state.grant, *id),
+        Scope::Kind(_) => true,
+    };
+    let asked = rights.iter().copied().filter(beneath).collect();
+    if !held.rights.covers(&asked, |id| roster.kind_of(id)) {
         return Err(EnrolmentError::MoreThanHeld.into());
     }
     Ok(())
 }
 
-/// The grant without its sealed texts. An administrator is given a part of this device's budget.
-fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Grant {
+/// The rights that the terms give.
+fn rights_of(state: &State, terms: &Terms) -> Result<RightsByScope, Error> {
     let rights = terms.role.rights();
+    Ok(match &terms.site {
+        Some(site) => at_site(state, &rights, site)?,
+        None => rights,
+    })
+}
+
+/// The grant without its sealed texts. An administrator is given a part of this device's budget.
+fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<Grant, Error> {
+    let rights = rights_of(state, terms)?;
     let (grants, compartments) = state.ring.roster.budget_left(&state.grant, state.device_id);
     let grants_too = rights.of(CONTROL, CompartmentKind::Control).covers(Rights::GRANT);
     let given = |left: u32, most: u32| if grants_too { (left / 4).min(most) } else { 0 };
-    Grant {
+    Ok(Grant {
         device: *request.device(),
         person: None,
         organisation: None,
@@ -140,8 +160,9 @@ fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Grant {
         until_ms: terms.until_ms,
         grants: given(grants.saturating_sub(1), GRANTS_GIVEN_MAX),
         compartments: given(compartments, COMPARTMENTS_GIVEN_MAX),
-        lifts: Vec::new(),
-    }
+        // What was said against the device before this grant is known here, and overcome by it.
+        lifts: state.ring.roster.to_name(request.device().device_id()).into_iter().collect(),
+    })
 }
 
 fn admission(writer: &Writer<'_>) -> Result<Secret<32>, Error> {
@@ -175,6 +196,11 @@ fn control_runs(writer: &Writer<'_>, grant: &EntryId, compartments: &[Compartmen
     for id in grants {
         runs.extend(alone::runs_of(writer.tx, &state.ring.incident, &places(&BTreeSet::from([id])), true)?);
     }
+    // The approvals that added roots: a path that begins at one of these is proved by them.
+    let added = |entry: &&ControlEntry| matches!(entry.control, Control::Approve(Approve::Add { .. }));
+    let approvals = state.control.iter().filter(added).map(|entry| entry.place.id).collect();
+    let mut all = alone::runs_of(writer.tx, &state.ring.incident, &places(&approvals), false)?;
     runs.extend(alone::runs_of(writer.tx, &state.ring.incident, &places(&wanted), false)?);
-    Ok(runs)
+    all.extend(runs);
+    Ok(all)
 }

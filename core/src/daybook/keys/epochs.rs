@@ -7,7 +7,7 @@ use crate::daybook::error::Error;
 use crate::daybook::state::State;
 use crate::daybook::writing::Writer;
 use crate::id::{CompartmentId, EntryId, KeyId};
-use crate::roster::{CompartmentKind, Control, Epoch, Rights, Roster};
+use crate::roster::{CompartmentKind, Control, Epoch, Rights, Roster, Waits};
 use crate::store::StoredSecret;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,13 +22,15 @@ impl Writer<'_> {
     /// here and whose key is here, or a new one.
     ///
     /// # Errors
-    /// [`Error::NoRight`] if this device may not write there.
+    /// [`Error::NoRight`] if this device may not write there, [`Error::Ended`] if it may no longer.
     pub fn ready_to_seal(&mut self, compartment: CompartmentId) -> Result<(), Error> {
         if self.state.sealing.contains_key(&compartment) {
             return Ok(());
         }
-        if !may_write(self.state, compartment) {
-            return Err(Error::NoRight);
+        match self.state.ring.roster.rights_of(&self.state.grant, self.state.device_id, compartment) {
+            Ok(rights) if rights.writes() => {}
+            Err(Waits::Cut | Waits::GrantFallen) => return Err(Error::Ended),
+            Ok(_) | Err(_) => return Err(Error::NoRight),
         }
         let key = match choose(self, compartment)? {
             Some(key) => key,

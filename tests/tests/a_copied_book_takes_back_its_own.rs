@@ -131,11 +131,13 @@ fn a_clone_and_its_original_show_the_fork_and_lose_nothing() {
         assert_eq!(log_of(&code), log_of(&first_note));
         assert_eq!((forks(book).len(), incarnations(book)), (0, 1));
     }
+    // That the clone's findings and log were looked at is an entry, too.
+    clone.write_readings().unwrap();
     let theirs = clone.status().unwrap().entries.total;
 
     // The original meets the clone's entries: they are its own and it did not have them.
     let report = ingest(&mut original, &export(&mut clone));
-    assert_eq!((report.new, report.new + report.known, report.own_entries_returned), (3, theirs, true));
+    assert_eq!((report.new, report.new + report.known, report.own_entries_returned), (4, theirs, true));
     let found = forks(&mut original);
     assert_eq!(found.len(), 2, "one in each lane: {found:?}");
     assert!(found.iter().all(|finding| finding.text.contains("Ana") && !finding.text.contains("1990")));

@@ -131,6 +131,11 @@ fn notices(opened: Result<Daybook, Error>) -> bool {
     }
 }
 
+/// The digests of what people see. Looking at a book is noted, and the notes travel with the next session.
+fn shown(book: &mut Daybook) -> Vec<(String, String)> {
+    book.digest().unwrap().into_iter().filter(|(name, _)| !name.starts_with("audit")).collect()
+}
+
 fn entries(book: &mut Daybook) -> BTreeSet<String> {
     book.log(None, 100_000).unwrap().into_iter().map(|line| line.entry.0).collect()
 }
@@ -209,9 +214,9 @@ fn a_flipped_bit_is_noticed_in_the_write_ahead_log() {
 #[test]
 fn a_damaged_page_costs_only_the_entries_on_it_and_they_come_back() {
     let (mut desk, mut book) = Desk::new(150, 200);
+    let theirs = Desk::export(&mut book);
     let all = entries(&mut book);
     let digest = book.digest().unwrap();
-    let theirs = Desk::export(&mut book);
     drop(book);
     let good = desk.files("book");
     let pages = good["book.db"].len() / PAGE;
@@ -303,7 +308,7 @@ fn a_peer_brings_back_what_is_lost_and_gets_what_stood_behind_it() {
     sync(&mut book, &mut peer);
     // What the peer does not have yet.
     (60..90).for_each(|number| note(&mut book, patient, number));
-    let (all, digest) = (entries(&mut book), book.digest().unwrap());
+    let (all, digest) = (entries(&mut book), shown(&mut book));
     drop(book);
     let good = desk.files("book");
     let (mut met, mut gaps) = (0, 0);
@@ -321,8 +326,8 @@ fn a_peer_brings_back_what_is_lost_and_gets_what_stood_behind_it() {
         assert!(saved.holdings().unwrap().only_here() >= 30, "what the peer does not have yet");
         assert_eq!(saved.log(None, 100_000).unwrap().len() as u64, report.entries);
         sync(&mut saved, &mut peer);
-        assert_eq!((entries(&mut saved), saved.digest().unwrap()), (all.clone(), digest.clone()), "page {}", page + 1);
-        assert_eq!(peer.digest().unwrap(), digest);
+        assert!(entries(&mut saved).is_superset(&all), "page {}", page + 1);
+        assert_eq!((shown(&mut saved), shown(&mut peer)), (digest.clone(), digest.clone()), "page {}", page + 1);
         assert!(saved.findings(true).unwrap().is_empty() && peer.findings(true).unwrap().is_empty());
         sound(&mut saved);
         met += 1;
@@ -336,7 +341,7 @@ fn a_peer_brings_back_what_is_lost_and_gets_what_stood_behind_it() {
 #[test]
 fn whatever_is_damaged_the_rest_is_saved_and_can_be_made_whole() {
     let (mut desk, mut book) = Desk::new(80, 120);
-    let (all, digest) = (entries(&mut book), book.digest().unwrap());
+    let (all, digest) = (entries(&mut book), shown(&mut book));
     let theirs = Desk::export(&mut book);
     // As a killed program leaves them: a part lies in the write-ahead log.
     let open = desk.files("book");

@@ -47,7 +47,9 @@ const WRITE: &[&str] = &[
 const NEITHER: &[&str] = &[
     // beginning, opening, copying
     "accept",
+    "addresses",
     "backup",
+    "begun_entries",
     "begin_request",
     "change_passphrase",
     "create",
@@ -78,6 +80,7 @@ const NEITHER: &[&str] = &[
     "ingest",
     "judge_anew",
     "keep_grant_path",
+    "note_reached",
     "parcels_kept",
     "post_all",
     "rebuild",
@@ -89,6 +92,9 @@ const NEITHER: &[&str] = &[
     "session",
     "shift",
     "status",
+    "stop_merging",
+    "strangers",
+    "take_all",
     "take_runs",
     "verify",
     "version_elsewhere",

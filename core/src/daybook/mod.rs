@@ -118,6 +118,8 @@ impl Daybook {
             if let Ok(connection) = self.store.read() {
                 self.state = State::load(&self.store, connection)?;
             }
+        } else if std::mem::take(&mut self.state.notes_due) {
+            self.write_notes();
         }
         worked
     }

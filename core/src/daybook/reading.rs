@@ -2,10 +2,11 @@
 //! compartment.
 //!
 //! ```text
-//! shown -> note (in the book at once, no sync of the disk) -> entry, with a later commit -> sync -> auditors
+//! shown -> note (in the book at once, no sync of the disk) -> entry, after a later commit -> sync -> auditors
 //! ```
 //! A note survives a killed process at once, and loss of power with the next commit of this book. Notes become an
-//! entry with the first commit after [`Reading::WINDOW_MS`] or when [`NOTES_TOGETHER`] of them wait; before a
+//! entry after the first commit behind [`Reading::WINDOW_MS`] or when [`NOTES_TOGETHER`] of them wait, in a transaction
+//! of their own, so that what people write never fails because of them on a disk that is nearly full; before a
 //! session, an export, a backup and before an auditor looks; and where nothing of this comes, when a record is read
 //! and a note waits for [`NOTE_WAITS_MS`] or [`NOTES_MAX`] of them do. Where they cannot be written (no right, no
 //! key, no compartment of that kind), the newest [`NOTES_MAX`] wait.
@@ -27,7 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::view;
 use rusqlite::Connection;
 
-/// Notes that a commit writes without waiting for their window to end.
+/// Notes that are written after a commit without waiting for their window to end.
 const NOTES_TOGETHER: usize = 64;
 /// Notes that wait at most; before more are kept, they are written or the oldest dropped.
 const NOTES_MAX: usize = 1_024;
@@ -35,15 +36,6 @@ const NOTES_MAX: usize = 1_024;
 const NOTE_WAITS_MS: i64 = 60 * 60_000;
 /// Names of the local values that hold notes begin so; the window follows, then what is counted together.
 const NOTES: &str = "reading ";
-
-/// When notes are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Due {
-    /// All that wait.
-    Now,
-    /// If there are many, or old ones.
-    IfSo,
-}
 
 impl Daybook {
     /// The door to a patient's record: notes that it, or a part of it, is shown, and gives its number.
@@ -106,7 +98,7 @@ impl Daybook {
             return Ok(());
         }
         self.write(|writer| {
-            writer.write_notes(Due::Now)?;
+            writer.write_notes()?;
             writer.post()
         })
     }
@@ -150,13 +142,8 @@ impl Daybook {
 }
 
 impl Writer<'_> {
-    /// Writes notes of readings as entries of their own commit, in the same transaction; where they cannot be
-    /// written they go on waiting.
-    pub(super) fn write_notes(&mut self, due: Due) -> Result<(), Error> {
-        let now_ms = self.host.now_ms();
-        if due == Due::IfSo && !many_or_old(self.tx, now_ms)? {
-            return Ok(());
-        }
+    /// Writes notes of readings as entries; where this device may not, they go on waiting.
+    fn write_notes(&mut self) -> Result<(), Error> {
         let Ok(compartment) = self.state.compartment(CompartmentKind::Audit) else { return Ok(()) };
         let rights = self.state.ring.roster.rights_of(&self.state.grant, self.state.device_id, compartment);
         if !rights.is_ok_and(|rights| rights.covers(Rights::WRITE)) {
@@ -206,8 +193,8 @@ fn window_of(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_prefix(NOTES)?.split(' ').next()?, 16).ok()
 }
 
-/// Whether the oldest note is of a window that ended.
-fn many_or_old(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
+/// Whether so many notes wait, or the oldest is of a window that ended, that they are to be written after a commit.
+pub(super) fn many_or_old(connection: &Connection, now_ms: i64) -> Result<bool, StoreError> {
     let Some(oldest) = Store::name_at(connection, NOTES, 0)? else { return Ok(false) };
     // A clock that was set back does not keep them waiting.
     let old = window_of(&oldest).is_none_or(|oldest| oldest != window(now_ms));

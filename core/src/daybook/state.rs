@@ -61,6 +61,8 @@ pub(super) struct State {
     pub stops_here: BTreeSet<EntryId>,
     /// What was taken in and waits to be posted.
     pub backlog: Backlog,
+    /// Whether notes of readings are to be written after the commit that is under way.
+    pub notes_due: bool,
     /// Person and organisation by device, as far as the directory opens here.
     people: BTreeMap<DeviceId, (Option<String>, Option<String>)>,
 }
@@ -93,6 +95,7 @@ impl State {
             sealing: BTreeMap::new(),
             stops_here: BTreeSet::new(),
             backlog: Backlog::default(),
+            notes_due: false,
             people: BTreeMap::new(),
             founding,
             device,

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::keys::{Shift, shift};
-use super::reading::Due;
+use super::reading::many_or_old;
 use super::state::{State, control_entry, value};
 use crate::clock::{Hlc, Host, random};
 use crate::crypto::{FieldPlace, Nonce, Place};
@@ -46,7 +46,7 @@ impl Writer<'_> {
     /// Seals, signs, stores and posts operations of one commit; they are durable when the transaction is.
     pub fn commit(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
         let written = self.write_logs(said)?;
-        self.write_notes(Due::IfSo)?;
+        self.state.notes_due |= many_or_old(self.tx, self.host.now_ms())?;
         self.post()?;
         Ok(written)
     }

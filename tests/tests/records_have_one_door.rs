@@ -22,8 +22,10 @@ const SHOW: &[&str] = &[
     "findings",
     "history",
     "log",
+    "quarantine",
     "read_patient",
     "resolve_patient",
+    "review",
 ];
 
 /// Methods that write: what they answer with is what was written and what it raised, and their entry says who did it.
@@ -47,6 +49,7 @@ const WRITE: &[&str] = &[
 const NEITHER: &[&str] = &[
     // beginning, opening, copying
     "accept",
+    "begin",
     "addresses",
     "backup",
     "begun_entries",
@@ -100,6 +103,16 @@ const NEITHER: &[&str] = &[
     "version_elsewhere",
     "write_readings",
     "who",
+    // who may do what
+    "add_compartment",
+    "bar",
+    "compartments",
+    "endorse",
+    "erase",
+    "lift_bars",
+    "members",
+    "recover",
+    "revoke",
     // counts of an import
     "import_fhir",
     // who read what, to auditors

@@ -53,7 +53,7 @@ pub enum Endorsing {
 
 impl Daybook {
     /// What waits for review, control entries too, in order of log and place; at most `limit`. Says how many
-    /// there are in all.
+    /// there are in all. Noted as a list that was shown.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be read.
@@ -65,10 +65,11 @@ impl Daybook {
         for key in keys.iter().take(limit) {
             found.extend(self.waiting(*key)?);
         }
+        self.note_list(found.len());
         Ok((found, keys.len() as u64))
     }
 
-    /// One entry that waits, with what a person must know to endorse it.
+    /// One entry that waits, with what a person must know to endorse it. Noted as a list that was shown.
     ///
     /// # Errors
     /// [`Error::NoSuchEntry`], [`AdministrationError::NotWaiting`].
@@ -91,13 +92,15 @@ impl Daybook {
                 && Store::entry(connection, other)?.is_some_and(|other| other.ground.grant == stored.ground.grant);
             of_grant += u64::from(same || other == key);
         }
-        Ok(Review {
+        let review = Review {
             waiting,
             may_endorse: may_endorse(&self.state, (&stored.ground.grant, device), compartment).is_ok(),
             ended_by: ended_by.into_iter().map(|device| self.state.author(device)).collect(),
             waiting_before: before,
             waiting_of_grant: of_grant,
-        })
+        };
+        self.note_list(1);
+        Ok(review)
     }
 
     /// Lets an entry count that waits for review, everywhere.

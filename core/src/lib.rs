@@ -64,6 +64,11 @@ pub mod id;
 pub mod limits;
 pub mod log;
 pub mod merge;
+#[cfg(not(feature = "mutants"))]
+#[allow(dead_code, reason = "can be planted with the feature `mutants` only")]
+mod mutant;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 #[cfg(feature = "net")]
 pub mod net;
 pub mod record;

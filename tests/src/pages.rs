@@ -1,6 +1,6 @@
 //! The file of a book without the program around it, for tests that look into it or change it behind its back.
 
-use daybook_core::crypto::KeyFile;
+use daybook_core::crypto::{DatabaseKey, KeyFile};
 use daybook_core::id::hex;
 use rusqlite::Connection;
 use std::path::Path;
@@ -12,7 +12,15 @@ use std::path::Path;
 #[must_use]
 pub fn open(folder: &Path, passphrase: &[u8]) -> Connection {
     let key = std::fs::read(folder.join("keys")).expect("a file of keys");
-    let key = KeyFile::open(&key, passphrase).expect("the passphrase");
+    open_with_key(folder, &KeyFile::open(&key, passphrase).expect("the passphrase"))
+}
+
+/// As [`open`], with the key itself.
+///
+/// # Panics
+/// If there is no book.
+#[must_use]
+pub fn open_with_key(folder: &Path, key: &DatabaseKey) -> Connection {
     let file = Connection::open(folder.join("book.db")).expect("a file");
     let settings = [
         ("key", format!("x'{}{}'", hex(key.key()), hex(key.salt()))),

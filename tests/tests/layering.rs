@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The stations from left to right; those of one line may not use each other.
 const ORDER: &[&[&str]] = &[
+    &["mutant"],
     &["limits"],
     &["id"],
     &["clock"],

@@ -5,6 +5,7 @@ use crate::crypto::{OpenError, Place, ReadingKey};
 use crate::entry::{Sealed, SealedEntry};
 use crate::id::{EntryId, IncidentId, KeyId, Lane};
 use crate::log::LogName;
+use crate::mutant::{self, Mutant};
 use crate::record::{Body, FactKind, Operation};
 use crate::roster::{At, CompartmentKind, InLog, Rights, Roster, Waits};
 use crate::store::{StoredEntry, Verdict};
@@ -70,6 +71,8 @@ fn waits(
     (rights, needed): (Result<Rights, Waits>, Rights),
 ) -> Option<Waits> {
     match rights {
+        Err(Waits::Cut) if mutant::is(Mutant::AcceptsTheRevoked) => None,
+        Ok(_) if mutant::is(Mutant::SkipsTheRights) => None,
         Err(waits) => Some(waits),
         Ok(rights) if rights.covers(needed) => None,
         Ok(_) if log.is_endorsed(grant, at) => None,

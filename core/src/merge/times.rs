@@ -4,6 +4,7 @@ use super::operations::latest_ms;
 use super::sheets::{Kept, every_sheet};
 use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
 use crate::id::{CompartmentId, DeviceId};
+use crate::mutant::{self, Mutant};
 use crate::store::{Store, StoreError};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
@@ -143,6 +144,9 @@ impl Times {
 
     /// Marks the subjects whose times lie between the bounds that `self` and `now` give to some device.
     fn mark_moved(&self, tx: &Connection, compartment: i64, now: &Self) -> Result<(), StoreError> {
+        if mutant::is(Mutant::ForgetsTheBounds) {
+            return Ok(());
+        }
         let devices =
             [self.greatest, now.greatest].into_iter().flatten().map(|(device, _)| device).chain([DeviceId::ZERO]);
         let (mut falls, mut rises) = (None::<(i64, i64)>, None::<(i64, i64)>);

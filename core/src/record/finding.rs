@@ -10,6 +10,7 @@ use crate::clock::DAY_MS;
 use crate::crypto::{Label, derive};
 use crate::id::FindingId;
 use crate::limits::DISPENSES_PAIRED_MAX;
+use crate::mutant::{self, Mutant};
 use std::collections::BTreeMap;
 
 /// What kind of thing a person must look at (FHIR DetectedIssue).
@@ -222,6 +223,9 @@ pub fn overlaps(first: &FactAt<'_>, earlier: &Dispense<'_>, second: &FactAt<'_>)
     }
     let supply_ms = i64::from(earlier.days.unwrap_or(1)) * DAY_MS;
     let left_ms = first.fact.effective.ms.saturating_add(supply_ms).saturating_sub(second.fact.effective.ms);
+    if mutant::is(Mutant::MissesShortDoubles) {
+        return left_ms > 2 * DAY_MS;
+    }
     left_ms > (2 * DAY_MS).min(supply_ms / 2)
 }
 

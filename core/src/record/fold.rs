@@ -12,6 +12,7 @@ use super::edit::Edit;
 use super::reference::EntryRef;
 use super::register::Field;
 use crate::clock::Hlc;
+use crate::mutant::{self, Mutant};
 use std::collections::BTreeMap;
 
 /// Where an entry stands: any numbers that tell logs and branches apart; results do not depend on them.
@@ -119,7 +120,8 @@ pub fn parents(edits: &[EditAt<'_>], forks: &Forks) -> (Vec<Vec<usize>>, Vec<(us
         .enumerate()
         .map(|(index, edit)| {
             let mut parents: Vec<usize> = Vec::with_capacity(edit.edit.parents.len() + 1);
-            for reference in &edit.edit.parents {
+            let lost = usize::from(mutant::is(Mutant::LosesAnAncestor));
+            for reference in edit.edit.parents.iter().skip(lost) {
                 match place_of(reference) {
                     // An import's parents are imports only; others count as not named.
                     Some(parent) if edit.edit.import.is_some() && !is_import(edits, parent) => {}

@@ -7,6 +7,7 @@ use super::reference::FactId;
 use super::standing::{FactAt, Standing};
 use super::text::fold_text;
 use super::value::{Coded, micros_to_text};
+use crate::mutant::{self, Mutant};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is counted together: a product by its code, else its text, and a lot.
@@ -157,6 +158,9 @@ fn moves(facts: &[StockAt<'_>], indices: &[usize], place: &str, counts: impl Fn(
 
 /// Whether a count that names `after` had seen a movement: it, or an earlier one of its chain.
 fn saw(after: &[FactId], facts: &[StockAt<'_>], forks: &Forks, movement: &StockAt<'_>) -> bool {
+    if mutant::is(Mutant::CountsStockTwice) {
+        return false;
+    }
     let entry = movement.fact.reference.entry;
     after.iter().any(|id| match id {
         FactId::Written(named) if named.entry.log == entry.log && entry.seq <= named.entry.seq => {

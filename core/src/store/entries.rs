@@ -7,6 +7,7 @@ use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CompartmentId, EntryId, Incarnation, KeyId, Lane, LogId};
 use crate::limits::{BRANCHES_PER_LOG_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::{LogName, VerifiedEntry, VerifiedRun};
+use crate::mutant::{self, Mutant};
 use crate::record::EntryRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement};
 
@@ -562,7 +563,10 @@ impl Place {
         } else if let Some(tip) = branches.iter().find(|b| b.tip_seq == before && b.tip_id == *first.backlink()) {
             tip.branch
         } else {
-            let found = entry_at(tx, log, before, first.backlink())?;
+            let mut found = entry_at(tx, log, before, first.backlink())?;
+            if mutant::is(Mutant::SkipsTheBacklink) && branches.first().is_some_and(|b| b.tip_seq >= before) {
+                found = found.or(Some(EntryKey::new(log, before, 0)));
+            }
             found.ok_or(Declined::DoesNotJoin)?.branch()
         };
         let tip_seq = branches.iter().find(|b| b.branch == branch).map(|b| b.tip_seq);

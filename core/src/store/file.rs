@@ -2,6 +2,7 @@
 
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES};
 use crate::crypto::DatabaseKey;
+use crate::mutant::{self, Mutant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
@@ -449,7 +450,7 @@ fn set_pragmas(connection: &mut Connection) -> Result<(), StoreError> {
     // Without it SQLite prepares statements anew for other values, which costs more than it gains here.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     for (pragma, value) in [
-        ("synchronous", "FULL"),
+        ("synchronous", if mutant::is(Mutant::AcknowledgesBeforeCommit) { "NORMAL" } else { "FULL" }),
         ("foreign_keys", "ON"),
         ("trusted_schema", "OFF"),
         ("temp_store", "MEMORY"),

@@ -3,6 +3,7 @@
 use super::frame::Head;
 use super::shelf::{LogHeads, Piece, Shelf, Trouble};
 use crate::id::EntryId;
+use crate::mutant::{self, Mutant};
 use crate::store::BranchOf;
 use std::collections::BTreeMap;
 
@@ -37,6 +38,7 @@ pub fn missing(
         known.extend(book.holds(log.number, *seq, id.as_bytes())?.map(|branch| (branch, *seq)));
     }
     let known = held(&log.branches, known);
+    let known = if mutant::is(Mutant::SendsAllAgain) { BTreeMap::new() } else { known };
     let piece = |branch: &BranchOf| {
         let held = known.get(&branch.branch).copied().unwrap_or(0).max(branch.fork_seq);
         let (from, to) = (held + 1, branch.tip_seq);

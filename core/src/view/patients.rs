@@ -2,6 +2,7 @@
 
 use super::search::{self, Words};
 use crate::merge::Subject;
+use crate::mutant::{self, Mutant};
 use crate::record::{
     EditAt, FactAt, FactKind, Field, Finding, FindingKind, Folded, Identifier, Name, PartialDate, Register, Setting,
     Sex, Standing, Statement,
@@ -153,7 +154,9 @@ impl Line {
                     && allergy_stands(&f.fact.statement)
             })
         };
-        let allergy = if stands(FactKind::Allergy) { 2 } else { u8::from(stands(FactKind::NoKnownAllergies)) };
+        let hidden = mutant::is(Mutant::DropsAnAllergy) && stands(FactKind::NoKnownAllergies);
+        let allergy =
+            if stands(FactKind::Allergy) && !hidden { 2 } else { u8::from(stands(FactKind::NoKnownAllergies)) };
         let identifier = registers.identifiers().next();
         Self {
             name: registers.name.as_ref().map(name_text).unwrap_or_default(),

@@ -1,14 +1,17 @@
 //! What people do: few patients on purpose, so that they often write about the same.
 
 use super::World;
-use super::device::Place;
+use super::device::Tips;
+use super::invariant::{Invariant, broken, hold};
+use super::plan::Topology;
 use daybook_core::clock::{DAY_MS, EffectiveTime, Precision};
-use daybook_core::daybook::{Daybook, Error, FactView, Say, Written};
+use daybook_core::daybook::{Daybook, Error, ErrorKind, FactView, Say, Written};
 use daybook_core::id::PatientId;
 use daybook_core::record::{
     Allergy, ClinicalStatus, Coded, Dispense, FactId, FactKind, Identifier, Name, Observation, PartialDate, Quantity,
     RXNORM, Setting, Sex, Statement, Telecom, Value, Verification,
 };
+use daybook_core::roster::{CompartmentKind, Role};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha20Rng;
@@ -53,10 +56,75 @@ impl Named {
 type Told = Result<Option<usize>, Error>;
 
 impl World {
+    /// Somebody writes a few things at a device.
+    pub(super) fn people_write(&mut self) {
+        let device = self.any_device();
+        if device == 0 && self.plan.topology == Topology::Star || self.all.devices[device].is_relay() {
+            return;
+        }
+        self.latest_ms = self.latest_ms.max(self.all.devices[device].clock.now_ms());
+        let mut before = self.all.devices[device].tips();
+        let (mut told, mut all) = (0, 0);
+        for _ in 0..self.rng.random_range(1..=8) {
+            let faulty = self.all.devices[device].disk_is_faulty();
+            if let Some(entries) = self.act(device) {
+                told += entries;
+                self.add("operations", 1);
+            }
+            if faulty {
+                all += self.note_written(device, &mut before, &mut told);
+            }
+            // Who is in a conversation writes fast: greetings have a time limit.
+            let most = if self.links.is_empty() { 60_000 } else { 200 };
+            let ms = self.rng.random_range(1..most);
+            self.pass(ms);
+        }
+        all += self.note_written(device, &mut before, &mut told);
+        self.happened("writes", &[device as u64, all as u64]);
+        self.notice(device, None);
+    }
+
+    /// Writes down what was read on a device, as a session and an export do first.
+    pub(super) fn write_readings(&mut self, device: usize) {
+        // On a disk that fails they go on waiting, and are written once it is mended.
+        for _ in 0..2 {
+            let mut before = self.all.devices[device].tips();
+            let written = self.all.devices[device].book().write_readings();
+            self.note_written(device, &mut before, &mut 0);
+            if written.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Notes what was written since `before`: as many entries as people were told. If the disk failed, it is mended,
+    /// and what is there beyond that is unsure.
+    pub(super) fn note_written(&mut self, device: usize, before: &mut Tips, told: &mut usize) -> usize {
+        let audit = self.keys.compartment(CompartmentKind::Audit);
+        self.latest_ms = self.latest_ms.max(self.all.devices[device].clock.now_ms());
+        let failed = self.all.devices[device].disk_failed();
+        if failed {
+            self.mend(device);
+        }
+        let (places, written) = self.all.devices[device].written_since(before, audit);
+        *before = self.all.devices[device].tips();
+        let told = std::mem::take(told);
+        if failed && told == 0 {
+            self.note_unsure(device, places);
+            return 0;
+        }
+        hold(written == told || (failed && written > told), Invariant::NothingAcknowledgedIsLost, || {
+            format!("device {device} holds {written} entries of {told} that its people were told are written")
+        });
+        self.note_blind(device, &places);
+        self.all.devices[device].written.extend(places);
+        written
+    }
+
     /// Somebody does something at a device. Returns how many entries are acknowledged.
-    pub(super) fn act(&mut self, device: usize) -> Option<usize> {
-        let Self { devices, rng, patients, facts, .. } = self;
-        let mut people = People { book: devices[device].book(), rng, patients, facts };
+    fn act(&mut self, device: usize) -> Option<usize> {
+        let Self { all, rng, patients, facts, .. } = self;
+        let mut people = People { book: all.devices[device].book(), rng, patients, facts };
         match people.act() {
             Ok(entries) => entries,
             // What people know from each other may not have come to this device, or was taken back meanwhile.
@@ -70,18 +138,25 @@ impl World {
                 | Error::WrongKind { .. }
                 | Error::NeedsOverride { .. },
             ) => None,
-            // It has not met anybody who told it of its grant.
-            Err(Error::NoCompartment | Error::NoRight) if !self.knows_its_grant(device) => None,
-            Err(error) => panic!("device {device} cannot write: {error}"),
+            Err(error) if error.kind() == ErrorKind::Environment => {
+                hold(self.all.devices[device].disk_failed(), Invariant::WhoMayWriteCan, || {
+                    format!("device {device} cannot write on a disk that works: {error}")
+                });
+                self.add("failed writes", 1);
+                None
+            }
+            // It has not met anybody who told it of its grant, or its grant gives less, or ended.
+            Err(Error::NoCompartment | Error::NoRight | Error::NoKey) if !self.may_write_all(device) => {
+                self.add("writes refused for want of right", 1);
+                None
+            }
+            Err(error) => broken(Invariant::WhoMayWriteCan, format!("device {device} cannot write: {error}")),
         }
     }
-}
 
-impl World {
-    fn knows_its_grant(&mut self, device: usize) -> bool {
-        let control = self.keys.root.logs.values().next().expect("the root's control log");
-        let last = control.entries.last().expect("not empty");
-        self.devices[device].holds(&Place { log: control.log, seq: last.seq, id: last.id })
+    fn may_write_all(&mut self, device: usize) -> bool {
+        let role = matches!(self.all.devices[device].role, Role::Admin | Role::Clinician);
+        role && !self.is_stopped(device) && self.knows_its_grant(device)
     }
 }
 

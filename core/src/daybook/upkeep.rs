@@ -339,13 +339,16 @@ fn verify_branch(
         backlink = before.map(|e| e.id).unwrap_or_default();
     }
     let mut expected = branch.fork_seq + 1;
+    let range = (branch.fork_seq + 1, branch.tip_seq);
+    let mut heads = Store::heads(connection, (log.number, branch.branch), range)?.into_iter().peekable();
     Store::entries(connection, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
         let seq = entry.key.seq();
         let id = entry.entry().id(log.log, seq, backlink);
         if seq != expected || id != entry.id {
             report.problems.push(format!("entry {} is not what its author signed", code(seq)));
         }
-        let signature = Store::head(connection, entry.key)?;
+        while heads.next_if(|(at, _)| *at < seq).is_some() {}
+        let signature = heads.next_if(|(at, _)| *at == seq).map(|(_, signature)| signature);
         let needed = seq.is_multiple_of(SIGNED_EVERY) || seq == branch.tip_seq || log.name.is_control();
         match signature {
             Some(signature) => {

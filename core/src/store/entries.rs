@@ -244,6 +244,24 @@ impl Store {
         Ok(statement.query_row([key], |row| row.get(0)).optional()?.map(Signature))
     }
 
+    /// The signatures that are kept over entries of one branch row, `from` to `to` inclusive, in rising order of
+    /// place: one walk instead of a search for each.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn heads(
+        connection: &Connection,
+        (log, branch): (i64, u8),
+        (from, to): (u64, u64),
+    ) -> Result<Vec<(u64, Signature)>, StoreError> {
+        let mut statement = connection.prepare_cached(
+            "SELECT entry, signature FROM head WHERE entry BETWEEN ?1 AND ?2 AND entry & 7 = ?3 ORDER BY entry",
+        )?;
+        let range = (EntryKey::new(log, from, branch), EntryKey::new(log, to, branch), branch);
+        let rows = statement.query_map(range, |row| Ok((row.get::<_, EntryKey>(0)?.seq(), Signature(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     fn ground_row(tx: &Connection, last: &mut Option<(Ground, i64)>, ground: Ground) -> Result<i64, StoreError> {
         if let Some((_, row)) = last.filter(|(g, _)| *g == ground) {
             return Ok(row);

@@ -359,7 +359,9 @@ impl Store {
         let mut found: Vec<String> = Vec::new();
         // Reads every page in use through SQLCipher, which checks its authentication code. SQLCipher's own pragma
         // reads the file past SQLite and takes what a full disk left behind the last page for damage.
-        let mut statement = self.read()?.prepare("PRAGMA integrity_check(20)")?;
+        // Whether every index says what its table does is not compared: pages are authenticated, so no damage of the
+        // disk can part them, and it takes as long as all else together.
+        let mut statement = self.read()?.prepare("PRAGMA quick_check(20)")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let line: String = row.get(0)?;

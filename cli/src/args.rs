@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     allergy, audit, backup, bar, compartment, completions, condition, correct, desk, digest, dispense, drill, enrol,
-    erase, export, findings, immunization, import, ingest, init, log, members, note, observe, passphrase, patient,
-    quarantine, rebuild, recover, restore, revoke, safe_to_lose, salvage, serve, status, stock, sync, verify,
+    erase, export, exposure, findings, immunization, import, ingest, init, log, members, note, observe, passphrase,
+    patient, quarantine, rebuild, recover, restore, revoke, safe_to_lose, salvage, serve, status, stock, sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -55,6 +55,8 @@ pub enum Command {
     Sync(sync::Sync),
     /// What this book holds
     Status(status::Status),
+    /// What a person's devices or one device could read, and from which entry on they are blind
+    Exposure(exposure::Exposure),
     /// Whether this computer can be lost without losing what was written on it
     SafeToLose(safe_to_lose::SafeToLose),
     /// Register, find, show and change patients

@@ -10,7 +10,7 @@ use daybook_core::roster::Role;
 use fast_qr::{ECL, QRBuilder};
 use serde_json::json;
 
-use crate::commands::ingest;
+use crate::commands::{extend, ingest};
 use crate::context::{Answer, Context};
 use crate::failure::{Failure, Kept, Kind};
 use crate::host::SystemHost;
@@ -32,6 +32,8 @@ pub enum Enrol {
     Grant(Grant),
     /// The newcomer takes the reply and can write at once
     Accept(Accept),
+    /// Give a member more time: the same rights until another end of shift, or without one
+    Extend(extend::Extend),
 }
 
 /// The newcomer asks: makes this computer's keys and prints the request
@@ -126,6 +128,7 @@ pub fn run(enrol: Enrol, context: &mut Context) -> Answer {
         Enrol::Request(args) => request(&args, context),
         Enrol::Grant(args) => grant(&args, context),
         Enrol::Accept(args) => accept(&args, context),
+        Enrol::Extend(args) => extend::run(&args, context),
     }
 }
 

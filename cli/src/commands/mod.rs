@@ -16,6 +16,8 @@ pub mod drill;
 pub mod enrol;
 pub mod erase;
 pub mod export;
+pub mod exposure;
+pub mod extend;
 pub mod findings;
 pub mod immunization;
 pub mod import;
@@ -54,6 +56,7 @@ pub fn run(command: Command, context: &mut Context) -> Answer {
         Command::Serve(args) => serve::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),
         Command::Status(args) => status::run(args, context),
+        Command::Exposure(args) => exposure::run(&args, context),
         Command::SafeToLose(args) => safe_to_lose::run(args, context),
         Command::Patient(args) => patient::run(args, context),
         Command::Allergy(args) => allergy::run(args, context),

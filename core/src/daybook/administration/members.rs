@@ -103,7 +103,7 @@ pub(super) fn members(state: &State) -> Vec<Member> {
 
 /// The devices that a text names: the beginning of one device's id, at least six hexadecimal digits, or the name
 /// of one person in any case.
-pub(super) fn named(state: &State, text: &str) -> Result<BTreeSet<DeviceId>, AdministrationError> {
+pub(in crate::daybook) fn named(state: &State, text: &str) -> Result<BTreeSet<DeviceId>, AdministrationError> {
     let members = members(state);
     let text = text.trim();
     let digits = text.to_ascii_lowercase();

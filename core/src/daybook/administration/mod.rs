@@ -14,6 +14,7 @@ mod revoke;
 pub use compartments::Site;
 pub(super) use compartments::at_site;
 pub use error::AdministrationError;
+pub(super) use members::named;
 pub use members::{Member, MemberState};
 pub use quarantine::{Endorsing, Review, Waiting};
 pub use recovery::Recovered;

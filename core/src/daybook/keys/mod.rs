@@ -17,6 +17,7 @@ mod exposure;
 mod extension;
 mod given;
 mod lacks;
+mod named;
 mod opening;
 mod parcels;
 pub(super) mod shift;

@@ -191,7 +191,7 @@ fn fills_up(disk: &SmallDisk) {
     full(&changed.unwrap_err(), "passphrase");
     let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|file| file.unwrap().file_name()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["book.db", "book.db-shm", "book.db-wal", "keys"]);
+    assert_eq!(names, ["book.db", "book.db-mark", "book.db-shm", "book.db-wal", "keys"]);
     let mut file = Vec::new();
     let entries = book.export_log(&mut file).unwrap();
     let mut other = Daybook::open(&path, PASSPHRASE, host(6)).unwrap();

@@ -365,7 +365,7 @@ pub(super) fn new_folder(folder: &Path, passphrase: &[u8], host: &mut dyn Host) 
 
 /// Takes back a folder that this call began.
 pub(super) fn remove_book(folder: &Path) {
-    for name in [DATABASE, "book.db-wal", "book.db-shm", KEYS, ATTEMPTS] {
+    for name in [DATABASE, "book.db-wal", "book.db-shm", "book.db-mark", KEYS, ATTEMPTS] {
         // What is not there needs no removal; what cannot be removed is named by the error that led here.
         let _ = fs::remove_file(folder.join(name));
     }

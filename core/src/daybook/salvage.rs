@@ -72,7 +72,7 @@ impl SalvageReport {
 impl Daybook {
     /// Makes a new book in `target`, under the same passphrase, of what is reachable of the one in `damaged`, which
     /// is only read. It begins a new incarnation with its next write, and asks peers for what is lost by an ordinary
-    /// sync. Close other programs that have the damaged book open.
+    /// sync. Nobody may have the damaged book open meanwhile, this process least of all.
     ///
     /// # Errors
     /// As [`Daybook::open`] says of passphrase and files; [`Error::BookExists`] if the target holds a book;

@@ -1,5 +1,6 @@
 //! The file: opening, pragmas, transactions, and the poisoned handle.
 
+use super::rescue::Marker;
 use super::schema::{APPLICATION_ID, SCHEMA_VERSION, TABLES};
 use crate::crypto::DatabaseKey;
 use crate::mutant::{self, Mutant};
@@ -112,7 +113,7 @@ pub struct Store {
     seen_version: i64,
     path: std::path::PathBuf,
     identity: Option<(u64, u64)>,
-    salt: [u8; 16],
+    marker: Option<Marker>,
 }
 
 /// Which file a path names.
@@ -138,7 +139,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "EXTRA")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         set_pragmas(&mut connection)?;
-        let mut store = Self::of(connection, path, key);
+        let mut store = Self::of(connection, path);
         store.write(|tx| {
             tx.execute_batch(TABLES)?;
             tx.execute_batch(views)?;
@@ -178,12 +179,12 @@ impl Store {
         if version > SCHEMA_VERSION {
             return Err(StoreError::Newer(version));
         }
-        Ok(Self::of(connection, path, key))
+        Ok(Self::of(connection, path))
     }
 
-    fn of(connection: Connection, path: &Path, key: &DatabaseKey) -> Self {
+    fn of(connection: Connection, path: &Path) -> Self {
         let (path, identity) = (path.to_owned(), identity(path));
-        Self { connection, poisoned: false, seen_version: -1, path, identity, salt: *key.salt() }
+        Self { connection, poisoned: false, seen_version: -1, path, identity, marker: None }
     }
 
     /// The connection, for reading.
@@ -248,12 +249,30 @@ impl Store {
             self.make_room();
             return Err(error.into());
         }
+        self.mark(version);
         self.seen_version = version;
         if identity(&self.path) != self.identity {
             self.poisoned = true;
             return Err(StoreError::Disk("the file of the book is gone".into()).into());
         }
         Ok(value)
+    }
+
+    /// Marks how far the write-ahead log is durable, unless another process has written since: what it wrote may
+    /// not be.
+    fn mark(&mut self, version: i64) {
+        let frames = self
+            .connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
+            .and_then(|mut statement| statement.query_row([], |row| row.get::<_, u32>(1)));
+        if self.marker.is_none() {
+            self.marker = Marker::open(&self.path);
+        }
+        if let (Ok(frames), Some(marker), Ok(now)) = (frames, &self.marker, self.data_version())
+            && now == version
+        {
+            marker.set(frames);
+        }
     }
 
     /// Runs a statement without values that is run again and again.
@@ -372,19 +391,7 @@ impl Store {
         if Self::log_is_damaged(&self.path)? {
             found.push("the write-ahead log".into());
         }
-        if self.salt_is_damaged() {
-            found.push("the first 16 bytes of the file".into());
-        }
         if found.is_empty() { Ok(()) } else { Err(StoreError::Damaged(found.join("; "))) }
-    }
-
-    /// Whether the file begins with other bytes than it was given. The database does not read them, and writes them
-    /// anew with page 1; a key without its salt, and so the book on another machine, may need them.
-    fn salt_is_damaged(&self) -> bool {
-        use std::io::Read;
-        let mut begin = [0; 16];
-        let read = std::fs::File::open(&self.path).and_then(|mut file| file.read_exact(&mut begin));
-        read.is_ok() && begin != self.salt
     }
 
     /// Copies the whole book, consistent at one moment, into a new file under `key`.

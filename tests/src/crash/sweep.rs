@@ -6,7 +6,6 @@ use super::disk::{Cut, Disk, Durable, Fault, Image, Operation};
 use super::script::{STEPS, Script, Shift};
 use super::vfs;
 use daybook_core::daybook::{Error, ErrorKind};
-use daybook_core::store::Store;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::fmt;
@@ -185,9 +184,6 @@ impl Sweep {
         self.trace.iter().take(at).for_each(|operation| durable.follow(operation));
         let mut rng = ChaCha20Rng::seed_from_u64(at as u64);
         let image = durable.cut(cut, &mut rng);
-        if image.get("book.db-wal").is_some_and(|log| Store::log_bytes_are_damaged(log)) {
-            return Err("what loss of power left of the log was taken for damage".into());
-        }
         let done = self.acknowledged.iter().filter(|acknowledged| **acknowledged <= at).count();
         self.look(folder, image, done, &[done, (done + 1).min(STEPS)])
     }
@@ -250,8 +246,12 @@ impl Sweep {
         if let Some(problem) = report.problems.first() {
             return Err(format!("verify: {problem}"));
         }
+        let before = shift.book.digest();
         shift.book.rebuild(&mut |_, _| {}).map_err(|error| said("rebuild", &error))?;
         self.expect(&digest(&mut shift)?, *is, "rebuilt")?;
+        if before.ok() != shift.book.digest().ok() {
+            return Err("not as a rebuild makes it".into());
+        }
         if *is < STEPS {
             shift.step(*is).map_err(|error| said("the next step", &error))?;
             self.expect(&digest(&mut shift)?, is + 1, "the next step")?;
@@ -277,8 +277,10 @@ impl Sweep {
     }
 }
 
+/// What the book says. Who read is written after a commit and owed to nobody before: it may be there or not.
 fn digest(shift: &mut Shift<'_>) -> Result<Digest, String> {
-    shift.book.digest().map_err(|error| said("digest", &error))
+    let digest = shift.book.digest().map_err(|error| said("digest", &error))?;
+    Ok(digest.into_iter().filter(|(name, _)| !name.starts_with("audit")).collect())
 }
 
 fn said(what: &str, error: &Error) -> String {

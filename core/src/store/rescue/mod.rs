@@ -12,6 +12,7 @@ mod tables;
 mod wal;
 
 pub use join::{Gap, Rescue};
+pub(super) use wal::Marker;
 
 use super::{Store, StoreError};
 use crate::crypto::DatabaseKey;
@@ -44,14 +45,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Disk`] if it cannot be read.
     pub fn log_is_damaged(path: &Path) -> Result<bool, StoreError> {
-        Ok(wal::is_damaged(&beside(path, "-wal"), &beside(path, "-shm"), super::file::PAGE_BYTES)?)
-    }
-
-    /// Whether a write-ahead log, as bytes, lost what was confirmed; loss of power alone never makes it so.
-    #[must_use]
-    pub fn log_bytes_are_damaged(log: &[u8]) -> bool {
-        let read = wal::Wal::read(&mut std::io::Cursor::new(log), super::file::PAGE_BYTES);
-        read.is_ok_and(|log| log.is_damaged())
+        Ok(wal::is_damaged(path, super::file::PAGE_BYTES)?)
     }
 
     /// Copies what is reachable of the damaged book at `path` into an empty one: local values, secrets, parcels,

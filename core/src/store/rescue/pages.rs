@@ -1,6 +1,6 @@
 //! The pages of a damaged book: of each the newest version that is as it was written.
 
-use super::wal::{Index, Wal, fill};
+use super::wal::{MARK, Mark, Wal, fill};
 use crate::crypto::{DatabaseKey, PageKey};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -59,8 +59,8 @@ impl Pages {
         };
         if let Ok(mut log) = File::open(super::beside(path, "-wal")) {
             let mut wal = Wal::read(&mut log, page_bytes)?;
-            if let Some(index) = File::open(super::beside(path, "-shm")).ok().and_then(|mut f| Index::read(&mut f)) {
-                wal.judge_by(&index);
+            if let Some(mark) = Mark::read(&super::beside(path, MARK)) {
+                wal.judge_by(&mark);
             }
             for frame in wal.written() {
                 pages.logged.entry(frame.page).or_default().push(frame.offset);

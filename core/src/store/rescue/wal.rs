@@ -7,12 +7,18 @@
 //!
 //! Numbers are big-endian. A frame's checksum goes on from that of the frame before, so SQLite takes the log up to
 //! the first one that does not fit for all there is. After loss of power that is right: what follows was never
-//! confirmed. After damage it is not. The two are told apart by this: a writer goes on behind a commit only when that
-//! commit is durable. So a commit that is followed by a frame of the same chain was confirmed, and must be among what
-//! SQLite sees. The index beside the log, where it is left, tells the same of the last commit.
+//! confirmed. After damage it is not, and nothing in the log tells the two apart: commits that nobody waits for are not
+//! synced one by one. So after every commit that was, a *mark* beside the log tells how far it was durable. The mark
+//! itself is not synced: it may be old or missing after loss of power, and is never ahead of the log.
+//!
+//! ```text
+//! mark   = salts 8 | frames 4 | the same frames again 4, all bits turned
+//! ```
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
@@ -35,6 +41,7 @@ pub(super) struct Frame {
 /// What a log holds.
 #[derive(Default, Debug)]
 pub(super) struct Wal {
+    header_fits: bool,
     frames: Vec<Frame>,
     /// Frames that SQLite sees: up to the last commit before the chain breaks.
     sound: usize,
@@ -84,20 +91,15 @@ impl Wal {
         let chain = if header_fits { frames.iter().take_while(|frame| frame.linked).count() } else { 0 };
         let last_commit = |upto: usize| frames.iter().take(upto).rposition(|f| f.ends_commit).map_or(0, |at| at + 1);
         let sound = last_commit(chain);
-        // The last commit behind the break that a later frame goes on from.
+        // The last commit behind the break that a later frame goes on from: most likely it was confirmed.
         let confirmed = frames
             .windows(2)
             .rposition(|pair| matches!(pair, [one, next] if one.current && one.ends_commit && next.linked))
             .map_or(0, |at| at + 1);
-        // A header is synced before its first frame is written: one that does not fit was damaged later.
-        let orphaned = !header_fits && frames.iter().any(|frame| frame.linked);
-        let damaged = confirmed > sound || orphaned;
         let mut written = sound.max(confirmed);
-        if damaged {
-            let more = frames.iter().skip(written).take_while(|frame| frame.linked).count();
-            written = written.max(last_commit(written + more));
-        }
-        Self { frames, sound, written, damaged, salts }
+        let more = frames.iter().skip(written).take_while(|frame| frame.linked).count();
+        written = written.max(last_commit(written + more));
+        Self { header_fits, frames, sound, written, damaged: false, salts }
     }
 
     /// Whether something that was confirmed lies behind what SQLite sees.
@@ -110,58 +112,89 @@ impl Wal {
         self.frames.get(..self.written).unwrap_or_default()
     }
 
-    /// Takes what the index beside the log says into account: frames up to there were confirmed.
-    pub fn judge_by(&mut self, index: &Index) {
-        if index.salts == self.salts && index.frames > self.sound {
+    /// Takes what the mark beside the log says into account: frames up to there were confirmed.
+    pub fn judge_by(&mut self, mark: &Mark) {
+        let lost = !self.header_fits || mark.frames > self.sound;
+        if mark.salts == self.salts && mark.frames > 0 && lost {
             self.damaged = true;
-            self.written = self.written.max(index.frames.min(self.frames.len()));
+            self.written = self.written.max(mark.frames.min(self.frames.len()));
         }
     }
 }
 
-/// What the index of a log says of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Index {
+/// How far a log was durable after a commit that was synced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
     frames: usize,
     salts: [u8; 8],
 }
 
-impl Index {
-    /// Reads the two copies of its header; `None` if they differ or nothing was indexed.
-    pub fn read(file: &mut impl Read) -> Option<Self> {
-        let mut copies = [0; 96];
-        if fill(file, &mut copies).ok()? < copies.len() {
+const MARK_BYTES: usize = 16;
+
+impl Mark {
+    /// Reads the mark of a log; `None` if there is none, or it is damaged itself.
+    pub fn read(path: &Path) -> Option<Self> {
+        let mut bytes = [0; MARK_BYTES];
+        if fill(&mut File::open(path).ok()?, &mut bytes).ok()? < bytes.len() {
             return None;
         }
-        let (one, other) = copies.split_at(48);
-        let made = one.get(12) == Some(&1) && one == other;
-        let frames = u32::from_ne_bytes(one.get(16..20)?.try_into().ok()?);
-        let salts = one.get(32..40)?.try_into().ok()?;
-        made.then_some(Self { frames: usize::try_from(frames).ok()?, salts })
+        let (salts, frames) = bytes.split_at(8);
+        let frames_again = !word(frames, 4);
+        if word(frames, 0) != frames_again {
+            return None;
+        }
+        Some(Self { frames: usize::try_from(frames_again).ok()?, salts: salts.try_into().ok()? })
     }
 }
 
+/// The files by which a handle marks how far the log is durable. Neither is one that SQLite locks: to close those
+/// would take away the locks of the whole process.
+#[derive(Debug)]
+pub(in crate::store) struct Marker {
+    log: File,
+    mark: File,
+}
+
+impl Marker {
+    /// Opens the log, which is there once something was written, and the file of the mark.
+    pub fn open(path: &Path) -> Option<Self> {
+        let log = File::open(super::beside(path, "-wal")).ok()?;
+        let mark = File::options().write(true).create(true).truncate(false).open(super::beside(path, MARK)).ok()?;
+        Some(Self { log, mark })
+    }
+
+    /// Marks that so many frames are durable. What cannot be marked is durable all the same.
+    pub fn set(&self, frames: u32) -> Option<()> {
+        let mut salts = [0; 8];
+        self.log.read_exact_at(&mut salts, 16).ok()?;
+        let mark = [&salts[..], &frames.to_be_bytes(), &(!frames).to_be_bytes()].concat();
+        self.mark.write_all_at(&mark, 0).ok()
+    }
+}
+
+/// Ending of the name of the mark.
+pub(super) const MARK: &str = "-mark";
+
 /// Whether the log beside a database lost what was confirmed. A log that another process began anew meanwhile is
 /// looked at again.
-pub(super) fn is_damaged(log: &std::path::Path, index: &std::path::Path, page_bytes: usize) -> io::Result<bool> {
+pub(super) fn is_damaged(path: &Path, page_bytes: usize) -> io::Result<bool> {
+    let log = super::beside(path, "-wal");
     for _ in 0..4 {
-        let seen = File::open(index).ok().and_then(|mut file| Index::read(&mut file));
-        let mut file = match File::open(log) {
+        let Some(mark) = Mark::read(&super::beside(path, MARK)) else { return Ok(false) };
+        let mut file = match File::open(&log) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(error),
         };
         let mut wal = Wal::read(&mut file, page_bytes)?;
-        if let Some(seen) = seen {
-            wal.judge_by(&seen);
-        }
+        wal.judge_by(&mark);
         if !wal.is_damaged() {
             return Ok(false);
         }
         let mut header = [0; HEADER_BYTES];
         file.seek(SeekFrom::Start(0))?;
         let whole = fill(&mut file, &mut header)? == HEADER_BYTES;
-        if whole && header.get(16..24) == Some(&wal.salts) {
+        if whole && (header.get(16..24) == Some(&wal.salts) || !wal.header_fits) {
             return Ok(true);
         }
     }

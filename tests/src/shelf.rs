@@ -2,12 +2,14 @@
 
 use daybook_core::crypto::{Nonce, Signature};
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
-use daybook_core::id::{DeviceId, EntryId, IncidentId, LogId};
+use daybook_core::id::{CompartmentId, DeviceId, EntryId, IncidentId, LogId};
 use daybook_core::limits::BRANCHES_PER_LOG_MAX;
 use daybook_core::log::{Beginning, LogName, Run, RunBuilder, VerifiedRun};
 use daybook_core::roster::GrantPath;
 use daybook_core::store::BranchOf;
-use daybook_core::sync::{Covered, Kept, LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want, row_of};
+use daybook_core::sync::{
+    Covered, Kept, LogHeads, OutRun, Outcome, Peer, Piece, Shelf, Standing, Trouble, Want, row_of,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct MemoryShelf {
     pub off_duty: BTreeSet<EntryId>,
     /// Grants that are known; the others speak by their path. All, if none is named.
     pub known: BTreeSet<EntryId>,
+    /// Compartments that it leaves out.
+    pub apart: BTreeSet<CompartmentId>,
     /// Beginnings of runs that are kept.
     pub begun: Vec<Beginning>,
     /// What each device held when this shelf and it last agreed.
@@ -62,6 +66,7 @@ impl MemoryShelf {
             fallen: BTreeSet::new(),
             off_duty: BTreeSet::new(),
             known: BTreeSet::new(),
+            apart: BTreeSet::new(),
             begun: Vec::new(),
             met: BTreeMap::new(),
             again: 0,
@@ -207,6 +212,10 @@ impl Shelf for MemoryShelf {
             () if self.known.is_empty() || self.known.contains(id) => Standing::Member,
             () => Standing::ByPath,
         })
+    }
+
+    fn apart(&mut self, _: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
+        Ok(self.apart.clone())
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_core::crypto::HANDSHAKE_BYTES;
-use daybook_core::id::{Incarnation, Lane};
+use daybook_core::id::{CONTROL, Incarnation, Lane};
 use daybook_core::roster::{CompartmentKind, Role};
-use daybook_core::sync::{Event, Session};
+use daybook_core::sync::{Event, Session, Shelf, Side};
+use daybook_tests::attacker::{Attacker, kind};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
 use daybook_tests::shelf::MemoryShelf;
 use daybook_tests::world::World;
+use std::collections::BTreeSet;
 
 /// Lets an author write entries of so many bytes.
 fn write(world: &mut World, author: usize, lane: Lane, count: usize, bytes: usize) {
@@ -169,6 +171,68 @@ fn two_thousand_logs() -> (World, [MemoryShelf; 2], [MemoryShelf; 2]) {
         }
     }
     (world, both, before)
+}
+
+#[test]
+fn a_compartment_that_either_side_leaves_out_stays_where_it_is_until_it_is_let_in() {
+    let mut world = World::new(1, 2, Role::Clinician);
+    let (clinical, supply) = (world.compartment(CompartmentKind::Clinical), world.compartment(CompartmentKind::Supply));
+    for (author, count) in [(0, 50), (1, 20)] {
+        write(&mut world, author, Lane::Safety, count, 1);
+        for _ in 0..count {
+            let stock = [vec![0x80]];
+            world.write(author, CompartmentKind::Supply, Lane::Safety, &stock, World::start_ms());
+        }
+    }
+    let held = |shelf: &MemoryShelf, compartment| {
+        let logs = shelf.clone().frontier().unwrap().into_iter().filter(|log| log.compartment == compartment);
+        logs.map(|log| log.branches[0].tip_seq).sum::<u64>()
+    };
+    for (ours, theirs) in [([clinical].into(), BTreeSet::new()), ([clinical].into(), [clinical, CONTROL].into())] {
+        let mut both = shelves(&world);
+        both[0] = MemoryShelf::new(world.incident);
+        for (author, shelf) in both.iter_mut().enumerate() {
+            shelf.fill(&runs_of(&world, author));
+        }
+        (both[0].apart, both[1].apart) = (ours, theirs);
+        let mut link = Link::of(&world, Some(0), Some(1), 1);
+        let [one, two] = &mut both;
+        link.settle([one, two]);
+        assert!(link.in_sync(0) && link.in_sync(1), "{:?}", link.events);
+        let now = |both: &[MemoryShelf; 2], compartment| [held(&both[0], compartment), held(&both[1], compartment)];
+        assert_eq!((now(&both, clinical), now(&both, supply), now(&both, CONTROL)), ([50, 20], [70, 70], [11, 11]));
+        // What is written there while both are joined stays here too.
+        let more = world.authors[0].logs.clone();
+        write(&mut world, 0, Lane::Safety, 5, 1);
+        both[0].fill(&runs_of(&world, 0));
+        let [one, two] = &mut both;
+        link.ends[0].notice(0, one);
+        link.settle([one, two]);
+        assert_eq!(now(&both, clinical), [55, 20]);
+        // Both are let in: what was held back moves at once, and the next meeting finds nothing to do.
+        both.iter_mut().for_each(|shelf| shelf.apart.clear());
+        let [one, two] = &mut both;
+        link.ends[1].notice(0, two);
+        link.ends[0].notice(0, one);
+        link.settle([one, two]);
+        assert_eq!(now(&both, clinical), [75, 75], "{:?}", link.events);
+        agree(&meet(&world, &mut both), &both);
+        world.authors[0].logs = more;
+    }
+    // What comes all the same is not stored, and a peer that says so without end is left.
+    let mut book = shelves(&world)[0].clone();
+    book.apart.insert(clinical);
+    let mut session = daybook_tests::pair::session(Side::Called, world.credentials(None), 1);
+    let (device, path) = (&world.authors[1].device, world.path(Some(1)));
+    let mut peer = Attacker::introduced(&world, device, &path, &mut session, &mut book);
+    let run = world.authors[0].logs[&(clinical, Lane::Safety)].run(0, 50);
+    peer.say(kind::RUN, &run, &mut session, &mut book);
+    assert!(!session.is_ended() && held(&book, clinical) == 0);
+    for _ in 0..100 {
+        peer.say(19, clinical.as_bytes(), &mut session, &mut book);
+        peer.say(kind::ROOTS, &[1; 32], &mut session, &mut book);
+    }
+    assert!(session.is_ended());
 }
 
 #[test]

@@ -7,16 +7,17 @@ use super::state::value;
 use super::strangers::NO_ROOM;
 use crate::crypto::{DevicePublic, DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
-use crate::id::{DeviceId, EntryId, KeyId, LogId};
+use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
 use crate::log::{Beginning, Run, RunBuilder};
 use crate::record::EntryRef;
-use crate::roster::GrantPath;
+use crate::roster::{CompartmentOf, GrantPath};
 use crate::store::{EntryKey, Store};
 use crate::sync::{
     Covered, Credentials, Kept, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf, Side,
     Standing, Trouble, Want,
 };
+use std::collections::BTreeSet;
 
 /// Name of the local value that holds the grant path as it was given.
 pub(super) const PATH: &str = "grant path";
@@ -187,6 +188,9 @@ impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
         let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
+        if self.state.ring.roster.is_barred(grant.device.device_id()).is_some() {
+            return Ok(Standing::Fallen);
+        }
         let device = grant.device.device_id();
         let held = self.state.ring.roster.grants().get(id);
         let member = held.is_some_and(|held| held.device == device && held.in_force());
@@ -219,6 +223,19 @@ impl Shelf for Daybook {
         self.refresh()?;
         let ended = self.state.ring.roster.is_ended_root(root);
         Ok(if ended { Standing::Fallen } else { Standing::Member })
+    }
+
+    fn apart(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
+        self.refresh()?;
+        let roster = &self.state.ring.roster;
+        let carries = |device, compartment| roster.carries(device, compartment);
+        // What is of the whole incident everybody carries who is not barred there; what has a name is of one site.
+        let apart = |(id, of): (&CompartmentId, &CompartmentOf)| {
+            let both = carries(self.state.device_id, *id) && carries(peer.device, *id);
+            let out = roster.bar_in(peer.device, *id).is_some() || (of.name.is_some() && !both);
+            out.then_some(*id)
+        };
+        Ok(roster.compartments().iter().filter_map(apart).collect())
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {

@@ -4,13 +4,13 @@
 //! text of a Noise message = kind 1 | payload      kind + 128: the next message goes on with the same frame
 //! ```
 
-use super::limits::{BEGUN_PER_FRAME_MAX, KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
+use super::limits::{APART_MAX, BEGUN_PER_FRAME_MAX, KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
 use super::reason::SessionRule;
 use super::shelf::Want;
 use super::trie::{Fingerprint, Node, Record, Short};
 use crate::crypto::{ParcelGroup, Signature};
 use crate::entry::{Bytes, CarryError};
-use crate::id::{EntryId, Incarnation, KeyId, LogId};
+use crate::id::{CompartmentId, EntryId, Incarnation, KeyId, LogId};
 use crate::limits::{BRANCHES_PER_LOG_MAX, PARCEL_BYTES, SEQ_MAX};
 
 /// Kinds of frames by number.
@@ -34,6 +34,7 @@ pub mod kind {
     pub const PARCELS: u8 = 16;
     pub const HELD: u8 = 17;
     pub const BEGUN: u8 = 18;
+    pub const APART: u8 = 19;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
@@ -138,6 +139,8 @@ pub enum Frame<'a> {
     Parcels(Vec<ParcelGroup>),
     /// Beginnings of runs that are kept here: what comes behind them is enough.
     Begun(Vec<Begun>),
+    /// Compartments that this side leaves out: all of them, whatever was said before.
+    Apart(Vec<CompartmentId>),
     /// The end, with a rule code or none.
     Bye(Option<[u8; 5]>),
 }
@@ -330,6 +333,7 @@ impl<'a> Frame<'a> {
             kind::BEGUN => Self::Begun(list(&mut from, BEGUN_PER_FRAME_MAX, |from| {
                 Ok(Begun { log: from.array()?, seq: seq(from)?, id: EntryId::new(from.array()?) })
             })?),
+            kind::APART => Self::Apart(list(&mut from, APART_MAX, |from| Ok(CompartmentId::new(from.array()?)))?),
             kind::BYE if payload.is_empty() => Self::Bye(None),
             kind::BYE => Self::Bye(Some(code(from.array()?)?)),
             _ => return Err(SessionRule::Frame),
@@ -420,6 +424,10 @@ impl<'a> Frame<'a> {
                     to.extend_from_slice(begun.id.as_bytes());
                 }
                 kind::BEGUN
+            }
+            Self::Apart(apart) => {
+                apart.iter().for_each(|compartment| to.extend_from_slice(compartment.as_bytes()));
+                kind::APART
             }
             Self::Bye(code) => {
                 to.extend_from_slice(code.as_ref().map_or(&[], |code| &code[..]));

@@ -4,7 +4,7 @@ use super::frame::{Begun, Frame, Head, Heads, Receipt, kind, rung_places};
 use super::shelf::Want;
 use super::trie::{Node, Record};
 use crate::crypto::{AgreementPublic, Parcel, ParcelGroup, Signature};
-use crate::id::{DeviceId, EntryId, KeyId, LogId};
+use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, LogId};
 use proptest::prelude::*;
 
 fn parcels(recipients: u8) -> ParcelGroup {
@@ -52,6 +52,8 @@ fn all() -> Vec<Frame<'static>> {
         Frame::Keys(vec![KeyId::new([6; 32]); 2]),
         Frame::Parcels(vec![parcels(1)]),
         Frame::Begun(vec![Begun { log: [1; 8], seq: 33, id: EntryId::new([5; 32]) }; 2]),
+        Frame::Apart(Vec::new()),
+        Frame::Apart(vec![CompartmentId::new([7; 32]); 256]),
         Frame::Bye(None),
         Frame::Bye(Some(*b"S-010")),
     ]

@@ -82,6 +82,8 @@ impl Assembly {
 pub struct RunHead {
     /// The log.
     pub log: LogId,
+    /// Its compartment.
+    pub compartment: CompartmentId,
     /// Whether it is a control log.
     pub control: bool,
     /// How many entries it says that it has.
@@ -116,9 +118,10 @@ impl RunHead {
         let entries = entries_of(run);
         let device = derive(Label::Device, &[&keys]);
         let log = derive(Label::Log, &[incident.as_bytes(), &device, &incarnation, &compartment, &lane]);
-        let control = CompartmentId::new(compartment) == CONTROL;
+        let compartment = CompartmentId::new(compartment);
+        let control = compartment == CONTROL;
         let last = first.saturating_add(entries).saturating_sub(1);
-        Ok(Self { log: LogId::new(log), control, entries, last, begun, messages })
+        Ok(Self { log: LogId::new(log), compartment, control, entries, last, begun, messages })
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) const PATH_BYTES_MAX: usize = 512 * 1024;
 pub(super) const RUN_BYTES_MAX: usize = 64 * (64 * 1024 + 256) + 64 * 1024;
 /// Most logs of one leaf of the trie.
 pub(super) const LEAF_LOGS_MAX: usize = 256;
+/// Most compartments that one side leaves out: as many as an incident may have.
+pub(super) const APART_MAX: usize = 256;
 /// Most entries of one frame.
 pub(super) const ENTRIES_PER_FRAME_MAX: usize = 32;
 /// Most beginnings of runs that one frame names.

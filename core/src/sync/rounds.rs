@@ -11,14 +11,14 @@
 
 use super::frame::{Begun, Frame, Head, Heads};
 use super::limits::{
-    BEGUN_MAX, BEGUN_PER_FRAME_MAX, BEGUN_PER_LOG_MAX, FRAME_BYTES_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX,
+    APART_MAX, BEGUN_MAX, BEGUN_PER_FRAME_MAX, BEGUN_PER_LOG_MAX, FRAME_BYTES_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX,
 };
 use super::plan;
 use super::reason::{Reason, SessionRule};
 use super::session::{Event, Session, Side};
 use super::shelf::{LogHeads, Piece, Shelf, Want};
 use super::trie::{Fingerprint, Node, Record, Records, Short, TrieKey, differing};
-use crate::id::{CONTROL, EntryId, LogId};
+use crate::id::{CONTROL, CompartmentId, EntryId, LogId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What a look at all logs costs a peer, in bytes of frames.
@@ -70,6 +70,16 @@ pub struct Roots {
     pub since: Option<Short>,
 }
 
+/// What was said of compartments that are left out, since the roots before.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Scope {
+    /// Nothing.
+    #[default]
+    AsBefore,
+    /// Either side leaves out others than before: roots that it sent just then say nothing to the other.
+    Changed,
+}
+
 /// What a round knows.
 #[derive(Default, Debug)]
 pub struct Round {
@@ -94,6 +104,7 @@ pub struct Round {
     begun: Ends,
     their_begun: Ends,
     begun_heard: usize,
+    scope: Scope,
     /// Nodes to ask for, and nodes that were asked for.
     ask: VecDeque<Node>,
     asked: BTreeSet<Node>,
@@ -147,6 +158,7 @@ impl Session {
         if before.since_agreed >= self.limits.rounds {
             return Err(SessionRule::Rounds.into());
         }
+        let scope = self.say_apart(book)?;
         let frontier = book.frontier()?;
         let control = Records::of(&key, &frontier, |log| self.takes(log) && log.compartment == CONTROL);
         let rest = Records::of(&key, &frontier, |log| self.takes(log) && log.compartment != CONTROL);
@@ -161,6 +173,7 @@ impl Session {
             // What the last round could not move needs a look behind the heads.
             ladders: nothing_moved,
             early: before.early,
+            scope: if before.scope == Scope::Changed { Scope::Changed } else { scope },
             begun: begun_here(&key, book)?,
             // Both know from the last round whether this one would be the same again.
             to_receive: (nothing_moved && before.ladders).then_some(0),
@@ -196,7 +209,43 @@ impl Session {
     }
 
     fn takes(&self, log: &LogHeads) -> bool {
-        !self.declined.contains(&log.log)
+        !self.declined.contains(&log.log) && !self.is_apart(&log.compartment)
+    }
+
+    /// Whether nothing of a compartment is exchanged.
+    pub(super) fn is_apart(&self, compartment: &CompartmentId) -> bool {
+        self.apart.contains(compartment) || self.their_apart.contains(compartment)
+    }
+
+    /// Says which compartments this side leaves out, if these are others than before.
+    fn say_apart(&mut self, book: &mut dyn Shelf) -> Result<Scope, Reason> {
+        let Some(peer) = self.peer else { return Ok(Scope::AsBefore) };
+        let mut apart = book.apart(&peer)?;
+        // Control is for everybody.
+        apart.remove(&CONTROL);
+        if apart == self.apart {
+            return Ok(Scope::AsBefore);
+        }
+        self.say(&Frame::Apart(apart.iter().copied().take(APART_MAX).collect()))?;
+        self.apart = apart;
+        Ok(Scope::Changed)
+    }
+
+    pub(super) fn apart_came(&mut self, apart: Vec<CompartmentId>) -> Result<(), Reason> {
+        if !matches!(self.stage, Stage::Comparing | Stage::Live | Stage::Transferring { .. }) {
+            return Err(SessionRule::Turn.into());
+        }
+        self.their_apart = apart.into_iter().filter(|compartment| *compartment != CONTROL).collect();
+        self.round.scope = Scope::Changed;
+        Ok(())
+    }
+
+    /// Begins a round if the roster as it is now leaves out other compartments than before.
+    pub(super) fn look_at_scope(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let Some(peer) = self.peer else { return Ok(()) };
+        let mut apart = book.apart(&peer)?;
+        apart.remove(&CONTROL);
+        if apart == self.apart { Ok(()) } else { self.begin_round(book) }
     }
 
     /// What the book holds of all that this session is about.
@@ -227,6 +276,10 @@ impl Session {
 
     /// Both sides know both pairs of roots here, and so decide alike.
     fn compare(&mut self, theirs: Roots, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if std::mem::take(&mut self.round.scope) == Scope::Changed {
+            // Both know that one of them said so before its roots: both look again.
+            return self.begin_round(book);
+        }
         let key = self.key()?;
         let set = if self.round.control.root(&key) != theirs.control {
             Set::Control
@@ -542,7 +595,7 @@ impl Session {
         if self.wants_heard > self.limits.wants {
             return Err(SessionRule::TooMuch.into());
         }
-        let Some(log) = book.heads(&want.log)? else { return Ok(()) };
+        let Some(log) = book.heads(&want.log)?.filter(|log| self.takes(log)) else { return Ok(()) };
         let clip = |branch: &crate::store::BranchOf| {
             let (from, to) = (want.from.max(branch.fork_seq + 1), want.to.min(branch.tip_seq));
             (from <= to).then_some(Piece { log: log.number, branch: branch.branch, from, to })

@@ -10,7 +10,7 @@ use super::trie::TrieKey;
 use super::wire::Wire;
 use crate::clock::Host;
 use crate::crypto::{AgreementPublic, DevicePublic, DeviceSecret, Secret};
-use crate::id::{DeviceId, EntryId, Incarnation, KeyId, LogId};
+use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId, LogId};
 use crate::roster::{GrantPath, SignedFounding};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -124,6 +124,9 @@ pub struct Session {
     pub(super) begun: Begun,
     pub(super) outflow: Outflow,
     pub(super) declined: BTreeSet<LogId>,
+    /// Compartments that this side leaves out, and the other.
+    pub(super) apart: BTreeSet<CompartmentId>,
+    pub(super) their_apart: BTreeSet<CompartmentId>,
     pub(super) unjoined: BTreeMap<LogId, u32>,
     /// Heads by number of the log that both sides hold, while live.
     pub(super) shared: BTreeMap<i64, Vec<(u64, EntryId)>>,
@@ -177,6 +180,8 @@ impl Session {
             begun: Begun::default(),
             outflow: Outflow::default(),
             declined: BTreeSet::new(),
+            apart: BTreeSet::new(),
+            their_apart: BTreeSet::new(),
             unjoined: BTreeMap::new(),
             shared: BTreeMap::new(),
             recalled: BTreeSet::new(),
@@ -303,7 +308,11 @@ impl Session {
         self.now_ms = now_ms.max(self.now_ms);
         self.attempt(book, |session, book| {
             session.stand(book)?;
-            if matches!(session.stage, Stage::Live) { session.push_news(book) } else { Ok(()) }
+            if !matches!(session.stage, Stage::Live) {
+                return Ok(());
+            }
+            session.push_news(book)?;
+            session.look_at_scope(book)
         });
         self.watch();
     }

@@ -8,6 +8,7 @@ use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId};
 use crate::log::Beginning;
 use crate::roster::GrantPath;
 use crate::store::BranchOf;
+use std::collections::BTreeSet;
 
 /// The book could not do what a session asked; says what, without data of patients.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -125,6 +126,16 @@ pub trait Shelf {
     fn recognise_root(&mut self, root: DeviceId) -> Result<Standing, Trouble> {
         let _ = root;
         Ok(Standing::Member)
+    }
+
+    /// Compartments of which nothing is exchanged with a peer: this device does not carry them, or the peer may not
+    /// have them.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn apart(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
+        let _ = peer;
+        Ok(BTreeSet::new())
     }
 
     /// All logs with their branches, in order of their numbers.

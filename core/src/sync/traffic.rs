@@ -80,6 +80,7 @@ impl Session {
             Frame::Children(node, children) => self.children_came(node, &children, book),
             Frame::Leaf(node, records) => self.leaf_came(node, &records, book),
             Frame::Heads(last, heads) => self.heads_came(last, heads, book),
+            Frame::Apart(apart) => self.apart_came(apart),
             Frame::Begun(begun) => self.begun_came(&begun),
             Frame::Totals(entries, _) => self.totals_came(entries),
             Frame::Run(_) => Err(SessionRule::Turn.into()),
@@ -133,7 +134,10 @@ impl Session {
         let Ok((front, entries)) = Run::read_front(bytes) else { return Ok(()) };
         let incident = self.credentials.founding.incident();
         let Ok(Some(beginning)) = Beginning::of(&front, self.begun.end, incident) else { return Ok(()) };
-        if self.declined.contains(&beginning.log()) || book.keep(peer.device, &beginning)? == Kept::No {
+        if self.declined.contains(&beginning.log())
+            || self.is_apart(&front.name.compartment)
+            || book.keep(peer.device, &beginning)? == Kept::No
+        {
             return Ok(());
         }
         let kept = self.begun.entries + beginning.entries();
@@ -153,7 +157,13 @@ impl Session {
             return Ok(());
         }
         let live = matches!(self.stage, Stage::Live);
-        let (runs, heads) = self.intake.drain();
+        let (mut runs, mut heads) = self.intake.drain();
+        let messages = heads.iter().map(|head| head.messages.saturating_sub(head.begun.messages)).sum::<u64>();
+        // Sent before the other side heard that this one leaves it out.
+        let mut inside =
+            heads.iter().map(|head| !self.apart.contains(&head.compartment)).collect::<Vec<_>>().into_iter();
+        runs.retain(|_| inside.next().unwrap_or(true));
+        heads.retain(|head| !self.apart.contains(&head.compartment));
         let logs: BTreeSet<LogId> = heads.iter().map(|head| head.log).collect();
         if live {
             // What this side has of these logs and did not push yet is not taken for what came.
@@ -181,8 +191,7 @@ impl Session {
             }
         }
         self.intake.new += new;
-        let messages = heads.iter().map(|head| head.messages.saturating_sub(head.begun.messages));
-        self.intake.settled += messages.sum::<u64>();
+        self.intake.settled += messages;
         if self.assembly.unfinished_run().is_some() {
             self.intake.wait(self.now_ms);
         }
@@ -209,6 +218,7 @@ impl Session {
             self.stand(book)?;
             if live {
                 self.ask_keys(book)?;
+                self.look_at_scope(book)?;
             }
         }
         if live && gap { self.begin_round(book) } else { Ok(()) }

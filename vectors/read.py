@@ -279,12 +279,24 @@ def proof(data):
     of = Bytes(data, "the proof")
     of.take(12)
     need(of.number(2) == 1, "this proof is of another format")
-    need(len(data) <= 172032 + 14, "the proof is too long")
+    return proof_of(data[14:])
+
+
+def proof_of(data):
+    of = Bytes(data, "the proof")
+    need(len(data) <= 172032, "the proof is too long")
     kind, incident = of.number(1), of.take(32)
     need(kind in (1, 2), "the proof is of an unknown kind")
     proved, entries = (chains if kind == 1 else incarnations)(of, incident)
     of.end()
     return incident, entries, proved
+
+
+def flood(data, incident):
+    """A proof as it travels: it must show a flood of the incident."""
+    of_incident, _, proved = proof_of(data)
+    shown = " branches 9 " in proved or proved.endswith("incarnations 65")
+    need(of_incident == incident and shown, "a proof is not one of a flood of this incident")
 
 
 def chains(of, incident):
@@ -359,6 +371,9 @@ def export(data):
         if kind == 2:
             need(len(payload) >= 144 and (len(payload) - 64) % 80 == 0, "a frame of parcels is no group of parcels")
             continue
+        if kind == 3:
+            flood(payload, incident)
+            continue
         need(kind == 1, f"a frame is of the unknown kind {kind}")
         leading = leading and int.from_bytes(payload[145:153], "little") > 1
         entries += run(payload, incident, logs, leading)
@@ -377,6 +392,8 @@ def vector(text):
         case "proof":
             need(data[:12] == b"DAYBOOK FORK", "this is not a proof")
             proof(data)
+        case "flood":
+            flood(data, incident)
         case stage:
             raise Wrong(f"this reader does not judge the stage {stage}")
 

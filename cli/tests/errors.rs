@@ -192,6 +192,8 @@ fn files_that_do_not_fit() {
     check(&desk, "ingest_missing", 5, &["ingest", "stick/log"]);
     fs::write(path("letter"), b"Dear Sir or Madam").unwrap();
     check(&desk, "ingest_not_an_export", 3, &["ingest", "letter"]);
+    check(&desk, "verify_no_proof", 3, &["verify", "--proof", "letter"]);
+    check(&desk, "proof_of_no_fork", 2, &["findings", "proof", "3fa94c01", "--to", "fork.proof"]);
     let whole = fs::read(path("log")).unwrap();
     fs::write(path("short"), &whole[..whole.len() - 9]).unwrap();
     check(&desk, "ingest_cut_off", 7, &["ingest", "short"]);

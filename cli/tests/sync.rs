@@ -174,6 +174,31 @@ fn what_another_process_writes_goes_out_within_a_second() {
 }
 
 #[test]
+fn a_copy_that_meets_its_original_is_told_and_both_go_on() {
+    let desk = Desk::founded();
+    let copy = desk.path().join("copy");
+    std::fs::create_dir(&copy).unwrap();
+    for file in std::fs::read_dir(desk.book()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    desk.ok(&["patient", "add", "--tag", "A-1"]);
+    desk.ok(&["--book", "copy", "patient", "add", "--tag", "B-1"]);
+    let mut server = Server::of(&desk, "book");
+    let said = answer(&sync(&desk, "copy", &server.address));
+    assert_eq!((said["in_sync"].as_bool(), said["own_entries_returned"].as_bool()), (Some(true), Some(true)), "{said}");
+    assert_eq!(server.event("ended")["own_entries_returned"], true);
+    let again = answer(&sync(&desk, "copy", &server.address));
+    assert_eq!(again["own_entries_returned"], false, "it is told once");
+    server.stop();
+    same(&desk, &["book", "copy"]);
+    for book in ["book", "copy"] {
+        let findings = desk.json(&["--book", book, "findings"]);
+        assert_eq!(findings["findings"][0]["kind"], "fork");
+    }
+}
+
+#[test]
 fn through_a_command_and_its_pipes() {
     let desk = two();
     import(&desk, "book", 0..200);

@@ -23,6 +23,7 @@ pub mod kind {
     pub const WANT: u8 = 12;
     pub const RECEIPT: u8 = 13;
     pub const BYE: u8 = 14;
+    pub const FLOOD: u8 = 20;
     pub const MORE: u8 = 128;
 }
 

@@ -313,7 +313,7 @@ fn a_restored_book_begins_a_new_incarnation_and_forks_nothing() {
 }
 
 #[test]
-fn a_ninth_copy_is_told_and_harms_none_of_the_eight() {
+fn a_ninth_copy_is_told_and_nothing_of_the_nine_is_lost() {
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path().join("original");
     let mut book = new_book(&here);
@@ -334,7 +334,15 @@ fn a_ninth_copy_is_told_and_harms_none_of_the_eight() {
     }
     let report = original.ingest(&mut files[7].as_slice(), &mut |_| {}).unwrap();
     assert_eq!((report.new, report.refused), (0, vec![("E-010".to_owned(), 1)]));
-    assert_eq!(notes(&mut original, patient).len(), 8);
-    assert_eq!(forks(&mut original).len(), 1);
+    // Nine wrote at one place: a proof is kept, and all nine wait until somebody has looked. Nothing is gone, and the
+    // original goes on under a new name.
+    assert_eq!(notes(&mut original, patient).len(), 8, "notes that wait are shown, flagged");
+    let [fork] = &forks(&mut original)[..] else { panic!("one finding") };
+    assert!(fork.text.contains("waits for review"), "{}", fork.text);
+    let id = fork.id.to_hex();
+    assert!(original.fork_proof(&id).unwrap().is_flood());
+    assert_eq!(original.status().unwrap().entries.waiting, 8);
+    note(&mut original, patient, "afterwards");
+    assert_eq!((notes(&mut original, patient).len(), incarnations(&mut original)), (9, 2));
     sound(&mut original);
 }

@@ -22,8 +22,8 @@ use daybook_core::record::{
     Statement, StockMovement,
 };
 use daybook_core::roster::{
-    CompartmentKind, Control, ControlBody, Founding, Grant, GrantPath, PlaceOf, Revoke, Rights, RightsByScope, Role,
-    Root, Scope, SignedFounding,
+    CompartmentKind, Control, ControlBody, Endorse, Founding, Grant, GrantPath, PlaceOf, Revoke, Rights, RightsByScope,
+    Role, Root, Scope, SignedFounding,
 };
 use daybook_core::sync::{Reason, Session, SessionRule, Side};
 use daybook_tests::attacker::{self, Attacker, kind};
@@ -390,6 +390,20 @@ fn e010_log_has_eight_branches_already() {
     let report = take(&mut book, &branches);
     assert_eq!((report.new, report.refused), (8, vec![("E-010".to_owned(), 1)]));
     assert_eq!(take(&mut book, &branches[..8]).known, 8, "those that are here stay");
+    let proofs = book.floods().unwrap();
+    let [proof] = proofs.as_slice() else { panic!("a proof") };
+    assert_eq!(proof.shown(), Shown::Forks { log: trunk.log, branches: 9, lowest: 2 });
+}
+
+#[test]
+fn e014_device_has_64_incarnations_already() {
+    let (mut world, logs) = lives(65);
+    let (_folder, mut book) = reader(&mut world);
+    let runs: Vec<Vec<u8>> = logs.iter().map(|log| log.run(0, 1)).collect();
+    let report = take(&mut book, &runs);
+    assert_eq!((report.new, report.refused), (64, vec![("E-014".to_owned(), 1)]));
+    assert_eq!(book.floods().unwrap()[0].shown(), Shown::Incarnations);
+    assert_eq!(take(&mut book, &runs[..64]).known, 64, "those that are here stay");
 }
 
 #[test]
@@ -406,19 +420,22 @@ fn e011_frame_of_an_unknown_kind() {
 fn e012_no_room_for_logs_of_devices_without_a_grant() {
     let mut world = World::new(11, 2, Role::Clinician);
     let (_folder, mut book) = reader(&mut world);
-    let compartment = world.compartment(CompartmentKind::Clinical);
+    let [clinical, supply] = [CompartmentKind::Clinical, CompartmentKind::Supply].map(|kind| world.compartment(kind));
     let body = Body::write(CommitId::new([1; 8]), Hlc::default(), &[note()]);
-    let (id, _, key) = world.epochs[&compartment].clone();
+    let (id, _, key) = world.epochs[&clinical].clone();
     // The control log is not here: nobody has heard of anybody but the root.
     let incident = world.incident;
     let mut made_up = |number: u16, entries: usize| {
         let author = &mut world.authors[0];
-        let [low, high] = number.to_le_bytes();
+        // A device may have 64 incarnations; each has a log in every lane of two compartments.
+        let [low, high] = (number % 50).to_le_bytes();
         author.incarnation = Incarnation::new([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]);
+        let compartment = if number < 150 { clinical } else { supply };
+        let lane = Lane::ALL[usize::from(number / 50 % 3)];
         (0..entries).for_each(|_| {
-            author.append(&incident, (compartment, Lane::Routine), &body, Some((&id, &key)));
+            author.append(&incident, (compartment, lane), &body, Some((&id, &key)));
         });
-        let log = author.logs.remove(&(compartment, Lane::Routine)).unwrap();
+        let log = author.logs.remove(&(compartment, lane)).unwrap();
         log.run(0, entries)
     };
     let runs: Vec<Vec<u8>> = (0..300).map(|number| made_up(number, 1)).collect();
@@ -859,6 +876,36 @@ fn revoke(grants: &[EntryId], spares: &[EntryId], cuts: &[PlaceOf]) -> Control {
     Control::Revoke(Revoke { grants, spares, cuts, devices: Vec::new(), reason: None, part: None })
 }
 
+#[test]
+fn q009_the_log_was_flooded() {
+    let mut world = clinic();
+    let clinical = (CompartmentKind::Clinical, Lane::Routine);
+    world.fork(0, clinical, 0, (1, 3), &[note()]);
+    let forks = world.fork(0, clinical, 2, (9, 2), &[note()]);
+    let incident = world.incident;
+    let chains: Vec<Vec<u8>> = forks.iter().map(|log| log.chain(2)).collect();
+    let proof = Proof::of_chains(&incident, &chains).unwrap();
+    let (_folder, mut book) = reader(&mut world);
+    take(&mut book, &[world.control_runs(), vec![forks[0].run(0, 4)]].concat());
+    let verdicts = |book: &mut Daybook| {
+        let lines = book.log(None, 100).unwrap();
+        let of_log = |place: u64| {
+            let code = format!("{}-{place}", forks[0].log.short());
+            lines.iter().find(|line| line.entry.0 == code).unwrap().verdict.clone()
+        };
+        [1, 2, 3, 4].map(of_log)
+    };
+    assert_eq!(verdicts(&mut book), ["accepted"; 4]);
+    book.take_flood(&proof).unwrap();
+    let waits = "waiting for review (Q-009)";
+    assert_eq!(verdicts(&mut book), ["accepted", "accepted", waits, waits]);
+    let last = forks[0].entries.last().unwrap();
+    let logs = vec![PlaceOf { log: forks[0].log, seq: last.seq, id: last.id }];
+    world.control(Control::Endorse(Endorse { logs, ..Endorse::default() }));
+    take(&mut book, &world.control_runs());
+    assert_eq!(verdicts(&mut book), ["accepted"; 4], "an administrator endorsed it");
+}
+
 // X: founding statements.
 
 /// A founding statement of this many roots and its signing keys.
@@ -1212,19 +1259,28 @@ fn w003_a_chain_of_the_proof_is_not_validly_signed() {
     assert_eq!(Proof::of_incarnations(&world.incident, &twice).unwrap_err().code(), "W-001", "one incarnation twice");
 }
 
-/// Signed heads of a clinician in as many incarnations.
-fn incarnations(count: usize) -> (World, Vec<HeadOf>) {
+/// Logs of a clinician in as many incarnations, a note in each.
+fn lives(count: usize) -> (World, Vec<WrittenLog>) {
     let mut world = clinic();
-    let mut heads = Vec::new();
+    let mut logs = Vec::new();
     for _ in 0..count {
         let author = &mut world.authors[0];
         author.incarnation = Incarnation::new(random(&mut world.host));
         author.logs.clear();
         say(&mut world, CompartmentKind::Clinical, Lane::Routine, &[note()]);
-        let log = log_of(&world, Lane::Routine);
-        let Written { seq, id, signature, .. } = log.entries[0].clone();
-        heads.push(HeadOf { name: log.name, seq, id, signature });
+        logs.push(log_of(&world, Lane::Routine));
     }
+    (world, logs)
+}
+
+/// Their signed heads.
+fn incarnations(count: usize) -> (World, Vec<HeadOf>) {
+    let (world, logs) = lives(count);
+    let head = |log: &WrittenLog| {
+        let Written { seq, id, signature, .. } = log.entries[0].clone();
+        HeadOf { name: log.name, seq, id, signature }
+    };
+    let heads = logs.iter().map(head).collect();
     (world, heads)
 }
 
@@ -1245,6 +1301,37 @@ fn w004_the_chains_of_the_proof_do_not_contradict_each_other() {
     ] {
         assert_eq!(proof_code(&proof_of(&world.incident, &chains)), "W-004", "{what}");
     }
+}
+
+#[test]
+fn w005_the_proof_is_not_one_of_a_flood_here() {
+    let (_, file, _) = two_chains();
+    let of_another = right_flood(&mut clinic());
+    for (proof, incident) in [(&file[14..], None), (of_another.bytes(), Some(World::new(12, 1, Role::Clinician)))] {
+        let world = incident.unwrap_or_else(clinic);
+        let mut session = pair::session(Side::Called, world.credentials(None), 1);
+        let mut book = MemoryShelf::new(world.incident);
+        let path = world.path(Some(0));
+        let mut attacker = Attacker::introduced(&world, &world.authors[0].device, &path, &mut session, &mut book);
+        attacker.say(kind::FLOOD, proof, &mut session, &mut book);
+        assert_eq!(attacker::ended(&mut session).unwrap().code(), "W-005");
+    }
+    // In a file it is passed over and counted.
+    let mut world = clinic();
+    let (_folder, mut book) = reader(&mut world);
+    let flood = right_flood(&mut world);
+    let frames = [(3, file[14..].to_vec()), (3, flood.bytes().to_vec()), (3, flood.bytes()[1..].to_vec())];
+    let file = file_of(&world.founding, &frames);
+    let report = book.ingest(&mut file.as_slice(), &mut |_| {}).unwrap();
+    assert_eq!(report.refused, [("W-001".to_owned(), 1), ("W-005".to_owned(), 1)]);
+    assert_eq!(book.floods().unwrap().len(), 1);
+}
+
+/// A proof that the clinician of a world forked a log nine times.
+fn right_flood(world: &mut World) -> Proof {
+    let forks = world.fork(0, (CompartmentKind::Clinical, Lane::Routine), 0, (9, 1), &[note()]);
+    let chains: Vec<Vec<u8>> = forks.iter().map(|log| log.chain(0)).collect();
+    Proof::of_chains(&world.incident, &chains).unwrap()
 }
 
 // I: resources that an import skips.

@@ -81,6 +81,11 @@ fn judged(words: &BTreeMap<String, String>, bytes: &[u8]) -> String {
         "path" => GrantPath::read(bytes, Some(&incident())).map_or_else(code, |_| ok()),
         "control" => ControlBody::read(bytes).map_or_else(|_| "F-010".to_owned(), |_| ok()),
         "proof" => Proof::read_file(bytes).map_or_else(code, |_| ok()),
+        "flood" => match Proof::read(bytes) {
+            Ok(proof) if proof.is_flood() && *proof.incident() == incident() => ok(),
+            Ok(_) => "W-005".to_owned(),
+            Err(error) => code(error),
+        },
         "entry" => {
             let key = ReadingKey::from_secret(Secret::from_slice(&unhex(&words["key"])).unwrap());
             let log = LogId::from_hex(&words["log"]).unwrap();
@@ -521,8 +526,28 @@ fn proofs() -> Vec<Vector> {
     vectors.into_iter().map(of).collect()
 }
 
+fn floods() -> Vec<Vector> {
+    let (world, [fork, flood, _]) = right_proofs();
+    let (fork, flood) = (fork.bytes().to_vec(), flood.bytes().to_vec());
+    let mut vectors = in_incident(
+        "flood",
+        &world.incident,
+        vec![
+            ("ok", "nine branches", flood.clone()),
+            ("W-001", "a file", [&b"DAYBOOK FORK\x01\0"[..], &flood].concat()),
+            ("W-005", "two branches", fork),
+        ],
+    );
+    vectors.extend(in_incident(
+        "flood",
+        &World::new(7, 1, Role::Clinician).incident,
+        vec![("W-005", "nine branches of another incident", flood)],
+    ));
+    vectors
+}
+
 fn all() -> Vec<Vector> {
-    [runs(), foundings(), paths(), controls(), entries(), bodies(), proofs()].concat()
+    [runs(), foundings(), paths(), controls(), entries(), bodies(), proofs(), floods()].concat()
 }
 
 fn folder() -> PathBuf {
@@ -574,6 +599,7 @@ fn every_file_fails_at_its_stage_with_its_code() {
         ("body", 18),
         ("control", 15),
         ("entry", 8),
+        ("flood", 4),
         ("founding", 11),
         ("head", 9),
         ("path", 10),
@@ -581,13 +607,13 @@ fn every_file_fails_at_its_stage_with_its_code() {
         ("run", 22),
     ];
     assert_eq!(by_stage, expected.map(|(stage, count)| (stage.to_owned(), count)).into());
-    // Every code that needs no book has a file: E-003, E-010 and E-011 need one.
+    // Every code that needs no book has a file: E-003 and E-010 to E-014 need one.
     let page = std::fs::read_to_string(folder().parent().unwrap().join("docs/rules.md")).unwrap();
     let listed = page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
     let without_book = listed.filter(|code| {
         code.get(1..2) == Some("-")
             && matches!(code.chars().next(), Some('E' | 'F' | 'X' | 'P' | 'W'))
-            && !["E-003", "E-010", "E-011"].contains(code)
+            && !["E-003", "E-010", "E-011", "E-012", "E-013", "E-014"].contains(code)
     });
     let missing: Vec<&str> = without_book.filter(|code| !codes.contains(*code)).collect();
     assert!(missing.is_empty(), "no file fails with {missing:?}");
@@ -596,7 +622,7 @@ fn every_file_fails_at_its_stage_with_its_code() {
 /// The reader in Python judges what needs no key and no roster.
 #[test]
 fn the_reader_in_python_refuses_them_too() {
-    let judges = ["run", "head", "founding", "proof"];
+    let judges = ["run", "head", "founding", "proof", "flood"];
     for (name, text) in committed() {
         let (words, _) = Vector::read(&text);
         if judges.contains(&words["stage"].as_str()) {

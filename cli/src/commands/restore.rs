@@ -41,7 +41,9 @@ pub fn run(args: &Restore, context: &mut Context) -> Answer {
     context.mark(&status.incident, status.exercise);
     let folder = context.book().to_string_lossy();
     let text =
-        format!("restored to {}; entries: {}, patients: {}", safe(&folder), status.entries.total, status.patients);
+        format!("restored to {}; entries: {}, patients: {}\n", safe(&folder), status.entries.total, status.patients);
     let object = json!({"book": folder, "entries": status.entries.total, "patients": status.patients});
+    let text =
+        text + "it goes on as a new installation; sync it soon, to take back what was written after the backup\n";
     Ok(Reply::new(object, text))
 }

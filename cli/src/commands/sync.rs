@@ -101,6 +101,9 @@ fn on_stderr(answer: Answer, context: &Context) -> Answer {
 fn answer(report: &Report) -> Answer {
     let with = meeting::name(report.who.as_ref());
     let mut text = format!("{}\n", meeting::moved(report));
+    if report.own_entries_returned {
+        text.push_str(meeting::RETURNED);
+    }
     for (log, code, by_peer) in &report.declined {
         let who = if *by_peer { "the other side" } else { "this side" };
         text.push_str(&format!("{who} left out log {log}: {}\n", safe(code)));

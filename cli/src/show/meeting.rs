@@ -73,19 +73,24 @@ pub fn report(report: &Report) -> Value {
         "ms": report.ms,
         "in_sync": report.agreement == Agreement::InSync,
         "declined": declined.collect::<Vec<Value>>(),
+        "own_entries_returned": report.own_entries_returned,
     })
 }
 
 /// What a connection did, in one sentence, with why it ended if that is not the usual.
 #[must_use]
 pub fn sentence(report: &Report) -> String {
-    let moved = moved(report);
+    let returned = if report.own_entries_returned { format!("; {}", RETURNED.trim_end()) } else { String::new() };
+    let moved = moved(report) + &returned;
     match &report.reason {
         Reason::Closed | Reason::ClosedByPeer => moved,
         Reason::Cut => format!("{moved}; the connection was cut"),
         reason => format!("{moved}; {} [{}]", safe(&reason.to_string()), safe(reason.code())),
     }
 }
+
+/// What is said if own entries came back.
+pub const RETURNED: &str = "entries of this computer came back that it had lost; it goes on as a new installation\n";
 
 /// Entries, bytes and time.
 #[must_use]

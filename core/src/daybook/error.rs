@@ -155,6 +155,9 @@ pub enum Error {
     /// No compartment of the kind.
     #[error("the incident has no such compartment, or it is not here yet")]
     NoCompartment,
+    /// This device began a 65th installation.
+    #[error("this computer was restored or copied too often to write under its name")]
+    TooManyIncarnations,
     /// A file that is no export of a log.
     #[error("this file is not an export of a Daybook log")]
     NotAnExport,
@@ -226,6 +229,7 @@ impl Error {
             Self::Administration(error) => error.code(),
             Self::NoKey => "no-key",
             Self::NoCompartment => "no-compartment",
+            Self::TooManyIncarnations => "too-many-installations",
             Self::NotAnExport => "not-an-export",
             Self::OtherIncident => "other-incident",
             Self::NewerExport => "newer-export",
@@ -270,7 +274,8 @@ impl Error {
             | Self::ShiftOver
             | Self::Ended
             | Self::NoKey
-            | Self::NoCompartment => ErrorKind::Denied,
+            | Self::NoCompartment
+            | Self::TooManyIncarnations => ErrorKind::Denied,
             Self::NoBook
             | Self::NotABook
             | Self::NewerBook
@@ -343,6 +348,9 @@ impl Error {
                 "nothing that is here is lost; let this book sync, and ask an administrator to endorse what waits or to admit this device again"
             }
             Self::Administration(error) => error.next(),
+            Self::TooManyIncarnations => {
+                "sync once more, then let an administrator enrol this computer as a new device"
+            }
             Self::NoKey | Self::NoCompartment => "meet a device of your organisation and sync, then do it again",
             Self::NotAnExport => "give a file that `daybook export log` made",
             Self::OtherIncident => "open the book of that incident with --book",
@@ -387,6 +395,7 @@ impl From<Declined> for Error {
     fn from(declined: Declined) -> Self {
         match declined {
             Declined::Store(error) => error.into(),
+            Declined::Incarnations => Self::TooManyIncarnations,
             Declined::DoesNotJoin | Declined::Flood | Declined::TooManyLogs => {
                 Self::Bug("an own entry does not fit the own log")
             }

@@ -3,43 +3,76 @@
 use super::Daybook;
 use super::error::Error;
 use super::types::{EntryCode, FindingView};
-use crate::id::EntryId;
+use crate::id::{DeviceId, EntryId};
 use crate::limits::SIGNED_EVERY;
-use crate::log::{Proof, chain};
+use crate::log::{Proof, Shown, chain};
 use crate::record::{Finding, FindingKind};
 use crate::store::{BranchOf, EntryKey, LogRow, Store, StoredEntry};
 use rusqlite::Connection;
 
+/// What a finding about forks is about.
+enum About {
+    /// A log with branches.
+    Log(Box<LogRow>),
+    /// A log, or all logs of a device, of which a flood is known.
+    Flood([u8; 32]),
+}
+
 impl Daybook {
-    /// Logs with branches: their author forked them, or a copy of a device wrote.
+    /// Logs with branches: their author forked them, or a copy of a device wrote; and floods.
     pub(super) fn forks(&self) -> Result<Vec<FindingView>, Error> {
+        Ok(self.forked()?.into_iter().map(|(finding, _)| finding).collect())
+    }
+
+    fn forked(&self) -> Result<Vec<(FindingView, About)>, Error> {
         let connection = self.store.read()?;
-        let mut findings = Vec::new();
-        for log in Store::logs(connection)? {
-            let branches = Store::branches(connection, log.number)?;
-            if branches.len() > 1 {
-                findings.push(self.fork(&log, &branches));
+        let mut found = Vec::new();
+        for tips in Store::forked(connection)? {
+            let flooded = self.state.floods.contains_key(tips.log.as_bytes());
+            if let Some(log) = Store::log_of_number(connection, tips.number)?.filter(|_| !flooded) {
+                found.push((self.fork(&log, &tips.branches), About::Log(Box::new(log))));
             }
         }
-        Ok(findings)
+        for of in self.state.floods.keys() {
+            if let Some(proof) = self.flood_of(of)? {
+                found.push((self.flooded(&proof), About::Flood(*of)));
+            }
+        }
+        Ok(found)
     }
 
     fn fork(&self, log: &LogRow, branches: &[BranchOf]) -> FindingView {
-        let who = self.state.author(log.name.device).person.unwrap_or_else(|| format!("device {}", log.name.device));
         let text = format!(
-            "A log of {who} has {} branches: a copy of the device wrote, or history was rewritten.",
+            "A log of {} has {} branches: a copy of the device wrote, or history was rewritten.",
+            self.person(log.name.device),
             branches.len()
         );
-        let finding = Finding::new(FindingKind::Fork, vec![log.log.as_bytes().to_vec()], text);
         let code = |branch: &BranchOf| EntryCode(format!("{}-{}", log.log.short(), branch.fork_seq + 1));
-        FindingView {
-            id: finding.id,
-            kind: finding.kind,
-            patient: None,
-            text: finding.text,
-            entries: branches.iter().map(code).collect(),
-            resolved: None,
+        view(log.log.as_bytes(), text, branches.iter().map(code).collect())
+    }
+
+    fn flooded(&self, proof: &Proof) -> FindingView {
+        let who = self.person(proof.device());
+        match proof.shown() {
+            Shown::Forks { log, lowest, .. } => {
+                let text = format!(
+                    "A log of {who} has more branches than anybody keeps: copies of the device wrote, or history was \
+                     rewritten. What stands there from place {lowest} on waits for review."
+                );
+                view(log.as_bytes(), text, vec![EntryCode(format!("{}-{lowest}", log.short()))])
+            }
+            Shown::Incarnations => {
+                let text = format!(
+                    "The device of {who} began more than 64 installations: it was copied or restored too often. All \
+                     that it wrote waits for review."
+                );
+                view(proof.device().as_bytes(), text, Vec::new())
+            }
         }
+    }
+
+    fn person(&self, device: DeviceId) -> String {
+        self.state.author(device).person.unwrap_or_else(|| format!("device {device}"))
     }
 
     /// The proof of a fork: the headers of every branch from where it leaves the others to its first signed head.
@@ -48,16 +81,19 @@ impl Daybook {
     /// # Errors
     /// [`Error::NoSuchFinding`] if none or several begin so, [`Error::Value`] if it is about something else.
     pub fn fork_proof(&mut self, id: &str) -> Result<Proof, Error> {
-        let finding = self.finding(id)?;
-        let connection = self.store.read()?;
-        for log in Store::logs(connection)? {
-            let about = Finding::new(FindingKind::Fork, vec![log.log.as_bytes().to_vec()], String::new());
-            if about.id == finding.id {
-                return prove(connection, &log, &self.state.ring.incident);
-            }
+        let finding = self.finding(id)?.id;
+        match self.forked()?.into_iter().find(|(fork, _)| fork.id == finding) {
+            Some((_, About::Log(log))) => prove(self.store.read()?, &log, &self.state.ring.incident),
+            Some((_, About::Flood(of))) => self.flood_of(&of)?.ok_or(Error::NoSuchFinding),
+            None => Err(Error::Value { what: "the finding", why: "is not about a fork: nothing else has a proof" }),
         }
-        Err(Error::Value { what: "the finding", why: "is not about a fork: nothing else has a proof" })
     }
+}
+
+/// A finding about what a log or device did.
+fn view(about: &[u8; 32], text: String, entries: Vec<EntryCode>) -> FindingView {
+    let finding = Finding::new(FindingKind::Fork, vec![about.to_vec()], text);
+    FindingView { id: finding.id, kind: finding.kind, patient: None, text: finding.text, entries, resolved: None }
 }
 
 fn prove(connection: &Connection, log: &LogRow, incident: &crate::id::IncidentId) -> Result<Proof, Error> {
@@ -88,7 +124,12 @@ fn begins_beside(one: &BranchOf, other: &BranchOf) -> bool {
 }
 
 /// The headers from an entry to the first signed head of its branch row.
-fn chain_of(connection: &Connection, log: &LogRow, branches: &[BranchOf], first: EntryKey) -> Result<Vec<u8>, Error> {
+pub(super) fn chain_of(
+    connection: &Connection,
+    log: &LogRow,
+    branches: &[BranchOf],
+    first: EntryKey,
+) -> Result<Vec<u8>, Error> {
     let mut entries: Vec<(StoredEntry, Option<crate::crypto::Signature>)> = Vec::new();
     let range = (first.seq(), first.seq() + SIGNED_EVERY - 1);
     Store::entries(connection, (first.log(), first.branch()), range, |entry| {

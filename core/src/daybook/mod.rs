@@ -12,6 +12,7 @@ mod dispensing;
 mod enrolment;
 mod error;
 mod findings;
+mod floods;
 mod forks;
 mod founding;
 mod holdings;

@@ -44,6 +44,13 @@ impl Daybook {
         self.state.author(device)
     }
 
+    /// Whether the next write begins a new installation: own entries came back that this book did not have, it was
+    /// restored, or it wrote nothing yet.
+    #[must_use]
+    pub const fn begins_anew(&self) -> bool {
+        self.state.begin
+    }
+
     /// A number that changes when another process of this computer writes to the book.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! All of it is read from the file, and read again when another process has written.
 
 use super::error::Error;
+use super::floods::Floods;
 use super::types::Author;
 use crate::clock::Hlc;
 use crate::crypto::{DeviceSecret, FieldPlace, Place, ReadingKey, Secret};
@@ -53,6 +54,8 @@ pub(super) struct State {
     pub control: Vec<ControlEntry>,
     /// How logs fork, as far as the control set asks.
     pub chains: Chains,
+    /// The floods that are known.
+    pub floods: Floods,
     pub ring: Keyring,
     pub logs: Logs,
     /// The keys that this device seals with, by compartment, as far as that was asked since the roster changed.
@@ -91,6 +94,7 @@ impl State {
             store_only: Store::value_in(connection, value::STORE_ONLY)?.is_some(),
             control: Vec::new(),
             chains: Chains::default(),
+            floods: super::floods::load(connection)?,
             logs: Logs::load(connection)?,
             sealing: BTreeMap::new(),
             stops_here: BTreeSet::new(),
@@ -124,6 +128,7 @@ impl State {
     /// Folds the roster anew, and finds this device's grant and everybody's names.
     pub fn refold(&mut self, connection: &Connection) -> Result<(), StoreError> {
         self.chains = chains(connection, &self.control)?;
+        super::floods::tell(&self.floods, &mut self.chains);
         self.ring.roster = Roster::fold(&self.founding, &self.control, &self.chains);
         self.sealing.clear();
         let stops = self.control.iter().filter(|entry| entry.branch.is_some() && entry.control.stops());

@@ -2,6 +2,7 @@
 
 use super::Daybook;
 use super::error::Error;
+use super::floods;
 use super::keys::shift;
 use super::state::value;
 use super::strangers::NO_ROOM;
@@ -9,13 +10,13 @@ use crate::crypto::{DevicePublic, DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
 use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, LogId};
 use crate::limits::ENTRIES_PER_RUN_MAX;
-use crate::log::{Beginning, Run, RunBuilder};
+use crate::log::{Beginning, Proof, Run, RunBuilder};
 use crate::record::EntryRef;
 use crate::roster::{CompartmentOf, GrantPath};
 use crate::store::{EntryKey, Store};
 use crate::sync::{
-    Covered, Credentials, Kept, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf, Side,
-    Standing, Trouble, Want,
+    Covered, Credentials, FloodName, Kept, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf,
+    Side, Standing, Trouble, Want,
 };
 use std::collections::BTreeSet;
 
@@ -141,6 +142,7 @@ impl Daybook {
                 None => outcome(report.new, came),
                 Some((code, _)) if code == "E-003" => Outcome::Declined("E-003"),
                 Some((code, _)) if code == NO_ROOM => Outcome::Declined(NO_ROOM),
+                Some((code, _)) if code == "E-014" => Outcome::Declined("E-014"),
                 Some(_) => Outcome::Declined("E-010"),
             });
         }
@@ -239,11 +241,22 @@ impl Shelf for Daybook {
     }
 
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {
-        Ok(Store::frontier(self.store.read()?)?.into_iter().map(LogHeads::from).collect())
+        let connection = self.store.read()?;
+        let tips = Store::frontier(connection)?;
+        if self.state.floods.is_empty() {
+            return Ok(tips.into_iter().map(LogHeads::from).collect());
+        }
+        let mut held = Vec::with_capacity(tips.len());
+        for tips in tips {
+            held.extend(floods::cut(connection, &self.state, tips)?.map(LogHeads::from));
+        }
+        Ok(held)
     }
 
     fn heads(&mut self, log: &LogId) -> Result<Option<LogHeads>, Trouble> {
-        Ok(Store::tips_of(self.store.read()?, log)?.map(LogHeads::from))
+        let connection = self.store.read()?;
+        let Some(tips) = Store::tips_of(connection, log)? else { return Ok(None) };
+        Ok(floods::cut(connection, &self.state, tips)?.map(LogHeads::from))
     }
 
     fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble> {
@@ -296,6 +309,27 @@ impl Shelf for Daybook {
 
     fn keep_receipt(&mut self, peer: &Peer, receipt: &Receipt, covers: &[LogHeads]) -> Result<(), Trouble> {
         Ok(self.write(|writer| super::receipts::keep(writer, peer, receipt, covers))?)
+    }
+
+    fn floods(&mut self) -> Result<Vec<FloodName>, Trouble> {
+        self.refresh()?;
+        Ok(self.flood_names())
+    }
+
+    fn flood(&mut self, of: &[u8; 32]) -> Result<Option<Proof>, Trouble> {
+        Ok(self.flood_of(of)?)
+    }
+
+    fn take_flood(&mut self, proof: &Proof) -> Result<(), Trouble> {
+        Ok(Self::take_flood(self, proof)?)
+    }
+
+    fn floods_told(&mut self, peer: &Peer) -> Result<BTreeSet<[u8; 8]>, Trouble> {
+        Ok(self.told(peer.device)?)
+    }
+
+    fn note_floods_told(&mut self, peer: &Peer, told: &BTreeSet<[u8; 8]>) -> Result<(), Trouble> {
+        Ok(self.note_told(peer.device, told)?)
     }
 
     fn wants(&mut self) -> Result<Vec<Want>, Trouble> {

@@ -3,6 +3,7 @@
 //! ```text
 //! file  = "DAYBOOK LOG\0" 12 | format 2 | founding length 4 | founding statement with signatures | frames
 //! frame = kind 1 | length 4 | payload       kind 1: a run       kind 2: a group of parcels
+//!                                           kind 3: proof of a flood
 //!                                           kind 0, the last: hash of all before it 32
 //! ```
 
@@ -10,6 +11,7 @@ use super::Daybook;
 use super::ahead::RunBatch;
 use super::enrolment::alone;
 use super::error::Error;
+use super::floods::{self, Kept};
 use super::judging::{Since, rejudge};
 use super::keys::{open_keys, parcels_to_carry};
 use super::state::{State, control_entry, value};
@@ -23,7 +25,7 @@ use crate::limits::{
     CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, FORMAT, FRAME_BYTES_MAX, PARCEL_BYTES,
     SIGNED_EVERY,
 };
-use crate::log::{Run, RunBuilder, VerifiedRun};
+use crate::log::{Proof, Run, RunBuilder, VerifiedRun};
 use crate::merge::{Intake, Logs, ReadRun};
 use crate::mutant::{self, Mutant};
 use crate::roster::{FoundingError, SignedFounding};
@@ -36,6 +38,7 @@ use std::io::{Read, Write};
 const MAGIC: &[u8; 12] = b"DAYBOOK LOG\0";
 const RUN: u8 = 1;
 const PARCELS: u8 = 2;
+const FLOOD: u8 = 3;
 const END: u8 = 0;
 
 /// Bytes of one exported run above which the next signed head ends it.
@@ -50,6 +53,7 @@ impl Daybook {
     pub fn export_log(&mut self, to: &mut dyn Write) -> Result<u64, Error> {
         self.write_notes();
         self.refresh()?;
+        let floods = self.floods()?;
         let founding = self.state.founding.bytes();
         let mut hash = Deriver::new(Label::Export);
         let mut put = |bytes: &[u8]| {
@@ -65,6 +69,9 @@ impl Daybook {
             put(&length(payload.len()))?;
             put(payload)
         };
+        for proof in floods {
+            frame(FLOOD, proof.bytes())?;
+        }
         let mut entries = 0;
         let Self { store, state, host, .. } = self;
         store.at_one_moment(|connection| {
@@ -109,11 +116,14 @@ impl Daybook {
     }
 
     fn take_frames(&mut self, frames: &mut Frames<'_>, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
+        let (mut refused, mut first) = self.take_floods(frames)?;
         let (mut cut_off, mut ended) = (false, false);
         let mut next = || {
             let mut batch = RunBatch::default();
+            batch.refused.append(&mut refused);
             while !ended && !batch.is_full() {
-                match frames.next()? {
+                match first.take().map_or_else(|| frames.next(), Ok)? {
+                    Frame::Flood(_) => batch.refused.push("E-011"),
                     Frame::Run(run) => batch.push(run),
                     Frame::Parcels(group) => batch.push_parcels(group),
                     Frame::Refused(code) => batch.refused.push(code),
@@ -124,6 +134,26 @@ impl Daybook {
         };
         let report = self.take_batches(&mut next, progress)?;
         Ok(IngestReport { cut_off, ..report })
+    }
+
+    /// Takes in the floods with which a file begins; gives the codes of those that are none, and the frame after them.
+    fn take_floods(&mut self, frames: &mut Frames<'_>) -> Result<(Vec<&'static str>, Option<Frame>), Error> {
+        let mut refused = Vec::new();
+        loop {
+            let proof = match frames.next()? {
+                Frame::Flood(proof) => Proof::read(&proof),
+                other @ (Frame::Run(_) | Frame::Parcels(_) | Frame::Refused(_) | Frame::End { .. }) => {
+                    return Ok((refused, Some(other)));
+                }
+            };
+            match proof {
+                Ok(proof) if *proof.incident() == self.state.ring.incident && proof.is_flood() => {
+                    self.take_flood(&proof)?;
+                }
+                Ok(_) => refused.push("W-005"),
+                Err(error) => refused.push(error.code()),
+            }
+        }
     }
 
     /// Takes in runs in one durable transaction; their views are made later by [`Daybook::post_all`].
@@ -276,7 +306,14 @@ impl TakenIn {
             self.refuse(NO_ROOM);
             return Ok(());
         }
-        match take_run(writer.tx, writer.state, run, read) {
+        let mut taken = take_run(writer.tx, writer.state, run, read);
+        if matches!(taken, Err(Declined::Flood))
+            && floods::make_room(writer.tx, writer.state, run)? == floods::Room::Made
+        {
+            self.control = true;
+            taken = take_run(writer.tx, writer.state, run, read);
+        }
+        match taken {
             Ok(taken) => {
                 if taken.new > 0 && matches!(room, Room::Some) {
                     self.strangers.count(self.bringer, counted);
@@ -300,6 +337,7 @@ impl TakenIn {
             }
             Err(Declined::Store(error)) => return Err(error.into()),
             Err(declined) => {
+                self.control |= floods::meet(writer.tx, writer.state, run, &declined)? == Kept::New;
                 if matches!(declined, Declined::DoesNotJoin)
                     && run.name().is_control()
                     && let Some(new) = alone::keep(writer.tx, writer.state, bytes, run)?
@@ -488,6 +526,7 @@ fn length(bytes: usize) -> [u8; 4] {
 enum Frame {
     Run(Vec<u8>),
     Parcels(ParcelGroup),
+    Flood(Vec<u8>),
     Refused(&'static str),
     End { whole: bool },
 }
@@ -569,6 +608,7 @@ impl<'a> Frames<'a> {
                 Ok(group) => Frame::Parcels(group),
                 Err(_) => Frame::Refused("E-013"),
             }),
+            [FLOOD] => Ok(Frame::Flood(payload)),
             [END] => {
                 self.ended = true;
                 let nothing_follows = !self.fill(&mut [0])?;

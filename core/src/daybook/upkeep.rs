@@ -53,7 +53,10 @@ impl Daybook {
                 || roster.is_ended_root(self.state.device_id));
         entries.accepted = entries.total - entries.waiting - entries.faulty - entries.unopened - entries.erased;
         let resolved = count("SELECT count(*) FROM finding WHERE id IN (SELECT finding FROM resolution)")?;
-        let forked = count("SELECT count(DISTINCT log) FROM branch WHERE branch > 0")?;
+        let mut forked = 0;
+        for fork in self.forks()? {
+            forked += u64::from(view::resolution_of(connection, &fork.id)?.is_none());
+        }
         let founding = self.state.founding.founding();
         Ok(Status {
             incident: founding.name.clone(),

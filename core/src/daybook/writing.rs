@@ -14,7 +14,7 @@ use crate::limits::{
 use crate::log::{LogName, Run, RunBuilder, Tip};
 use crate::merge::{Intake, Logs};
 use crate::record::{Body, EntryRef, Operation};
-use crate::roster::{Control, ControlBody, PlaceOf, SealedText};
+use crate::roster::{Control, ControlBody, PlaceOf, SealedText, Waits};
 use crate::store::{EntryKey, Store};
 use crate::view;
 use rusqlite::Connection;
@@ -149,6 +149,9 @@ impl Writer<'_> {
                 let refused = intake.take((run.name(), run.log()), key, (entry.id(), entry.entry()))?;
                 if let Some((verdict, code)) = refused {
                     tracing::error!(?verdict, code, "an own entry is not accepted");
+                    if code == Waits::Flooded.code() {
+                        return Err(Error::TooManyIncarnations);
+                    }
                     let right = matches!(verdict, crate::store::Verdict::Waiting);
                     return Err(if right { Error::NoRight } else { Error::Bug("an own entry is not accepted") });
                 }

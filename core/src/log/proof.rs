@@ -42,6 +42,9 @@ pub enum ProofError {
     /// W-004 no contradiction.
     #[error("W-004 the chains of the proof do not contradict each other")]
     NoContradiction,
+    /// W-005 no flood.
+    #[error("W-005 the proof is not one of a flood in this incident")]
+    NoFlood,
 }
 
 impl ProofError {
@@ -53,6 +56,7 @@ impl ProofError {
             Self::Version => "W-002",
             Self::Chain(_) => "W-003",
             Self::NoContradiction => "W-004",
+            Self::NoFlood => "W-005",
         }
     }
 }

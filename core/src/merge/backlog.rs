@@ -11,6 +11,7 @@ use super::times::Times;
 use crate::clock::Hlc;
 use crate::id::{DeviceId, EntryId, ImportId};
 use crate::limits::{BACKLOG_BYTES_MAX, BACKLOG_OPERATIONS_MAX};
+use crate::record::Operation;
 use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, HashMap};
@@ -76,6 +77,8 @@ pub(super) struct Author<'a> {
     pub waiting: bool,
     /// Whether it was judged before and is judged anew.
     pub again: bool,
+    /// Whether its edits are left out: of a flooded log every book holds other branches, so nothing passes through.
+    pub without_edits: bool,
 }
 
 /// What a backlog wrote, and which of its subjects' views are not made yet.
@@ -157,6 +160,9 @@ impl Backlog {
     ) {
         let prefix = of.id.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
         for (index, (subject, import, bytes)) in operations.enumerate() {
+            if of.without_edits && matches!(Operation::read_again(bytes), Operation::Edit(_)) {
+                continue;
+            }
             let next = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let key = of.key.operation(u8::try_from(index).unwrap_or(u8::MAX));
             let (piece, start, end) = self.keep(bytes);

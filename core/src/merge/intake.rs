@@ -11,7 +11,7 @@ use crate::entry::SealedEntry;
 use crate::id::{CompartmentId, EntryId, LogId};
 use crate::log::LogName;
 use crate::record::{Operation, Statement};
-use crate::roster::{At, InLog};
+use crate::roster::{At, InLog, Waits};
 use crate::store::{EntryKey, OpKey, Store, StoreError, StoredEntry, Verdict};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -74,7 +74,8 @@ impl<'a> Intake<'a> {
                 }
                 let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
                 let (device, hlc) = (name.device, opened.hlc);
-                let author = Author { compartment, device, key, id, hlc, waiting, again: false };
+                let without_edits = waits == Some(Waits::Flooded);
+                let author = Author { compartment, device, key, id, hlc, waiting, again: false, without_edits };
                 let operations = opened.operations.iter();
                 let operations = operations.map(|op| (op.subject.clone(), op.import, read.bytes_of(op)));
                 self.backlog.hold(&author, operations);
@@ -116,7 +117,9 @@ impl<'a> Intake<'a> {
         let verdict = match judged {
             Judged::Opened(body, waits) => {
                 let (compartment, waiting) = (self.compartment(name.compartment)?, waits.is_some());
-                let author = Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting, again };
+                let without_edits = waits == Some(Waits::Flooded);
+                let author =
+                    Author { compartment, device: name.device, key, id, hlc: body.hlc, waiting, again, without_edits };
                 let operations = body.operations.iter();
                 let operations = operations.map(|(op, bytes)| (SubjectKey::of(op), op.import(), *bytes));
                 self.backlog.hold(&author, operations);
@@ -129,6 +132,15 @@ impl<'a> Intake<'a> {
             Store::set_verdict(self.tx, key, verdict)?;
         }
         Ok(verdict)
+    }
+
+    /// Takes an entry's operations out, since the entry itself is about to be dropped.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn take_out(&mut self, name: (&LogName, LogId), stored: &StoredEntry) -> Result<(), StoreError> {
+        self.backlog.file_all(self.tx)?;
+        self.remove(name, stored)
     }
 
     /// Judges entries anew that may have been judged before: takes their operations out, and in again if they

@@ -111,6 +111,8 @@ struct Seat {
     gone: bool,
     began_ms: u64,
     ended_ms: Option<u64>,
+    /// Whether the book was to go on as a new installation before.
+    begins_anew: bool,
     report: Report,
 }
 
@@ -207,6 +209,7 @@ impl Desk {
             ms: 0,
             agreement: Agreement::Open,
             declined: Vec::new(),
+            own_entries_returned: false,
             reason: Reason::Cut,
         };
         self.tell(Notice::Connected { seat: number, from });
@@ -216,7 +219,8 @@ impl Desk {
         match self.book.session(side, self.limits, now) {
             Ok(session) => {
                 let (inbox, gone) = (VecDeque::new(), false);
-                let seat = Seat { session, stay, inbox, out, gone, began_ms: now, ended_ms: None, report };
+                let begins_anew = self.book.begins_anew();
+                let seat = Seat { session, stay, inbox, out, gone, began_ms: now, ended_ms: None, begins_anew, report };
                 self.seats.insert(number, seat);
             }
             Err(error) => self.tell(Notice::Ended(Report { reason: Reason::Book(error.into()), ..report })),
@@ -273,7 +277,7 @@ impl Desk {
             let mut heard = false;
             while let Some(event) = seat.session.poll_event() {
                 heard = true;
-                stored |= matches!(event, Event::Stored { .. });
+                stored |= matches!(event, Event::Stored { .. } | Event::Flooded { .. });
                 note(&mut seat, event, now, book, &self.told);
             }
             if !moved && !heard {
@@ -285,7 +289,7 @@ impl Desk {
         if (seat.out.is_closed() || seat.gone) && read_out {
             seat.session.disconnected(now, book);
             while let Some(event) = seat.session.poll_event() {
-                stored |= matches!(event, Event::Stored { .. });
+                stored |= matches!(event, Event::Stored { .. } | Event::Flooded { .. });
                 note(&mut seat, event, now, book, &self.told);
             }
         }
@@ -299,6 +303,7 @@ impl Desk {
         let over = seat.session.is_ended() && (!seat.session.has_output() || seat.out.is_closed() || seat.gone || late);
         if over {
             seat.report.ms = now.saturating_sub(seat.began_ms);
+            seat.report.own_entries_returned = !seat.begins_anew && self.book.begins_anew();
             self.tell(Notice::Ended(seat.report));
         } else {
             self.seats.insert(number, seat);
@@ -383,7 +388,7 @@ fn note(
             seat.ended_ms = Some(now);
             None
         }
-        Event::Stored { .. } | Event::Receipt { .. } => None,
+        Event::Stored { .. } | Event::Flooded { .. } | Event::Receipt { .. } => None,
     };
     if let Some(notice) = notice {
         let _ = told.send(notice);

@@ -102,6 +102,9 @@ pub struct Report {
     pub agreement: Agreement,
     /// Logs that were left out, with the rule code, and whether the other side declined them.
     pub declined: Vec<(String, String, bool)>,
+    /// Whether own entries came back that this book did not have: a copy of it wrote, or it was restored. It goes on
+    /// as a new installation.
+    pub own_entries_returned: bool,
     /// Why it ended.
     pub reason: Reason,
 }

@@ -2,11 +2,11 @@
 //!
 //! A log that is not forked needs nothing: of two of its entries the one with the lower place is the ancestor.
 //! Of a forked log the fold is told its branches, and on which of them the entries lie that cuts and
-//! endorsements name, as far as these are here.
+//! endorsements name, as far as these are here. Of a flood it is told from which place on a log waits for review.
 
 use super::control::{Approve, Control, PlaceOf};
 use super::set::ControlEntry;
-use crate::id::{EntryId, LogId};
+use crate::id::{DeviceId, EntryId, LogId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One branch of a forked log: its entries after `fork_seq`; those up to there lie on `parent`.
@@ -31,9 +31,15 @@ pub struct At {
     pub id: EntryId,
 }
 
-/// The forked logs of a book.
+/// The forked logs of a book, and the floods that are known.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Chains(BTreeMap<LogId, Forked>);
+pub struct Chains {
+    forked: BTreeMap<LogId, Forked>,
+    /// The first place of each flooded log that waits for review.
+    floods: BTreeMap<LogId, u64>,
+    /// Devices with more incarnations than one may have: all their logs wait.
+    flooded: BTreeSet<DeviceId>,
+}
 
 /// A forked log.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -46,26 +52,47 @@ struct Forked {
 impl Chains {
     /// Takes note of a forked log.
     pub fn fork(&mut self, log: LogId, branches: impl IntoIterator<Item = Branch>) {
-        self.0.entry(log).or_default().branches = branches.into_iter().collect();
+        self.forked.entry(log).or_default().branches = branches.into_iter().collect();
     }
 
     /// Takes note of the branch of a forked log that holds an entry which a cut or an endorsement names.
     pub fn name(&mut self, log: LogId, entry: EntryId, branch: u8) {
-        if let Some(forked) = self.0.get_mut(&log) {
+        if let Some(forked) = self.forked.get_mut(&log) {
             forked.named.insert(entry, branch);
         }
+    }
+
+    /// Takes note of a log that was flooded: what lies at `lowest` or past it waits for review.
+    pub fn flood(&mut self, log: LogId, lowest: u64) {
+        self.floods.insert(log, lowest);
+    }
+
+    /// Takes note of a device with more incarnations than one may have.
+    pub fn flood_of(&mut self, device: DeviceId) {
+        self.flooded.insert(device);
+    }
+
+    /// The first place of a log that waits for review because of a flood; none if none does.
+    #[must_use]
+    pub fn waits_from(&self, log: &LogId, device: DeviceId) -> Option<u64> {
+        if self.flooded.contains(&device) { Some(1) } else { self.floods.get(log).copied() }
+    }
+
+    /// Devices that one of two books knows as flooded and the other does not.
+    pub(super) fn flooded_otherwise(one: &Self, other: &Self) -> BTreeSet<DeviceId> {
+        one.flooded.symmetric_difference(&other.flooded).copied().collect()
     }
 
     /// The places in forked logs that a control set names: where they lie must be told with [`Chains::name`].
     #[must_use]
     pub fn asked(&self, entries: &[ControlEntry]) -> BTreeSet<PlaceOf> {
         let mut asked = BTreeSet::new();
-        if self.0.is_empty() {
+        if self.forked.is_empty() {
             return asked;
         }
         for entry in entries {
             let places = entry.control.named_places().iter();
-            asked.extend(places.filter(|place| self.0.contains_key(&place.log)).copied());
+            asked.extend(places.filter(|place| self.forked.contains_key(&place.log)).copied());
         }
         asked
     }
@@ -79,7 +106,7 @@ impl Chains {
         if at.seq >= last.seq {
             return false;
         }
-        let (Some(forked), Some(branch)) = (self.0.get(&last.log), at.branch) else { return true };
+        let (Some(forked), Some(branch)) = (self.forked.get(&last.log), at.branch) else { return true };
         match forked.named.get(&last.id) {
             Some(named) => forked.row(*named, at.seq) == branch,
             None => at.seq <= forked.first_fork(),
@@ -88,7 +115,7 @@ impl Chains {
 
     /// The branches on which the ancestors of an entry lie, each with the last place that is one.
     pub(super) fn path(&self, log: &LogId, branch: u8, seq: u64) -> Vec<(u8, u64)> {
-        let Some(forked) = self.0.get(log) else { return vec![(0, seq)] };
+        let Some(forked) = self.forked.get(log) else { return vec![(0, seq)] };
         let (mut path, mut at, mut last) = (Vec::new(), forked.row(branch, seq), seq);
         while path.len() <= forked.branches.len() {
             path.push((at, last));
@@ -105,21 +132,23 @@ impl Chains {
 
     /// The branches whose entries have an entry before them, or hold it.
     pub(super) fn rows_through(&self, log: &LogId, branch: u8, seq: u64) -> Vec<u8> {
-        let Some(forked) = self.0.get(log) else { return vec![0] };
+        let Some(forked) = self.forked.get(log) else { return vec![0] };
         let through = |row: &u8| self.path(log, *row, u64::MAX).iter().any(|(at, last)| *at == branch && *last >= seq);
         forked.branches.iter().map(|row| row.branch).filter(through).collect()
     }
 
     /// Collects the logs that two books know otherwise.
     pub(super) fn differ(one: &Self, other: &Self, logs: &mut BTreeSet<LogId>) {
-        let all = one.0.keys().chain(other.0.keys());
-        logs.extend(all.filter(|log| one.0.get(*log) != other.0.get(*log)));
+        let all = one.forked.keys().chain(other.forked.keys());
+        logs.extend(all.filter(|log| one.forked.get(*log) != other.forked.get(*log)));
+        let all = one.floods.keys().chain(other.floods.keys());
+        logs.extend(all.filter(|log| one.floods.get(*log) != other.floods.get(*log)));
     }
 
     /// Whether a log is forked.
     #[must_use]
     pub fn is_forked(&self, log: &LogId) -> bool {
-        self.0.contains_key(log)
+        self.forked.contains_key(log)
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Changes {
     grants: BTreeMap<DeviceId, BTreeSet<EntryId>>,
     concerned: BTreeSet<EntryId>,
     compartments: BTreeSet<CompartmentId>,
+    /// Devices all of whose entries may be judged otherwise.
+    devices: BTreeSet<DeviceId>,
     /// Logs of which all entries may be judged otherwise.
     whole: BTreeSet<LogId>,
     /// Logs of which those entries may count that did not.
@@ -66,6 +68,7 @@ impl Roster {
         self.endorsements_since(before, other_roots, &mut changes);
         self.erased_since(before, &mut changes);
         Chains::differ(&self.chains, &before.chains, &mut changes.whole);
+        changes.devices = Chains::flooded_otherwise(&self.chains, &before.chains);
         changes
     }
 
@@ -138,7 +141,8 @@ impl Changes {
         (log, device): (&LogId, DeviceId),
         compartment: CompartmentId,
     ) -> Anew {
-        if self.whole.contains(log) || self.compartments.contains(&compartment) {
+        let whole = self.whole.contains(log) || self.devices.contains(&device);
+        if whole || self.compartments.contains(&compartment) {
             return Anew::All;
         }
         let mut grants = BTreeMap::new();

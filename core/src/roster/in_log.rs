@@ -18,6 +18,8 @@ pub struct InLog<'r> {
     compartment: CompartmentId,
     kind: Option<CompartmentKind>,
     erased: bool,
+    /// The first place that waits for review because of a flood.
+    floods_from: Option<u64>,
     last: Option<Found<'r>>,
 }
 
@@ -36,7 +38,8 @@ impl Roster {
     #[must_use]
     pub fn in_log(&self, log: LogId, device: DeviceId, compartment: CompartmentId) -> InLog<'_> {
         let (kind, erased) = (self.kind_of(compartment), self.erased.contains_key(&log));
-        InLog { roster: self, log, device, compartment, kind, erased, last: None }
+        let floods_from = self.chains.waits_from(&log, device);
+        InLog { roster: self, log, device, compartment, kind, erased, floods_from, last: None }
     }
 }
 
@@ -89,6 +92,9 @@ impl<'r> InLog<'r> {
 
     /// Rights and cuts, without endorsements.
     fn by_itself(&mut self, grant: &EntryId, at: &At) -> Result<Rights, Waits> {
+        if self.floods_from.is_some_and(|from| at.seq >= from) {
+            return Err(Waits::Flooded);
+        }
         if self.last.as_ref().is_none_or(|found| found.grant != *grant) {
             self.last = Some(self.find(grant));
         }

@@ -1,7 +1,7 @@
 //! The roster: who may do what, which keys exist, who may have them. The result of the fold.
 
 use super::chains::{Chains, Reach};
-use super::control::{Control, Epoch};
+use super::control::{Control, Epoch, PlaceOf};
 use super::endorsed::Endorsed;
 use super::fold::Fold;
 use super::founding::SignedFounding;
@@ -59,7 +59,12 @@ impl Roster {
     /// Folds a control set, in whatever order it is given; `chains` tells how logs fork.
     #[must_use]
     pub fn fold(founding: &SignedFounding, entries: &[ControlEntry], chains: &Chains) -> Self {
-        let set = ControlSet::new(entries);
+        // Of a flooded log every book holds other branches: what lies past its lowest fork is left out by all.
+        let flooded = |entry: &&ControlEntry| {
+            let from = chains.waits_from(&entry.place.log, entry.device);
+            from.is_some_and(|from| entry.place.seq >= from)
+        };
+        let set = ControlSet::new(entries.iter().filter(|entry| !flooded(entry)));
         let newest = set.iter().max_by_key(|entry| (entry.hlc, entry.place.id));
         let hint = newest.map_or(EntryId::ZERO, |entry| entry.place.id);
         let newer = set.iter().filter(|entry| entry.control == Control::Newer).count();
@@ -92,7 +97,16 @@ impl Roster {
             share,
             ..Self::default()
         };
-        roster.take_epochs(fold.epochs);
+        let mut epochs = fold.epochs;
+        for entry in entries.iter().filter(flooded) {
+            roster.waits.insert(entry.place.id, Waits::Flooded);
+            // Its key stays known, as that of any epoch whose author is cut.
+            if let Control::Epoch(epoch) = &entry.control {
+                let of = EpochOf { epoch: epoch.clone(), ground: entry.grant, device: entry.device, cut: true };
+                epochs.entry(entry.place.id).or_insert(of);
+            }
+        }
+        roster.take_epochs(epochs);
         roster
     }
 
@@ -340,6 +354,14 @@ impl Roster {
     #[must_use]
     pub fn names(&self, log: &LogId) -> bool {
         self.revokes.name(log) || self.endorsed.logs().contains_key(log) || self.roots.name(log)
+    }
+
+    /// The entries of a log that somebody endorsed, by themselves or as the last of those that count.
+    #[must_use]
+    pub fn endorsed_in(&self, log: &LogId) -> BTreeSet<PlaceOf> {
+        let logs = self.endorsed.logs().get(log).into_iter().flatten().map(|(place, _)| place);
+        let entries = self.endorsed.entries().keys().filter(|place| place.log == *log);
+        logs.chain(entries).copied().collect()
     }
 
     pub(super) fn reach_of<'i>(&self, ids: impl IntoIterator<Item = &'i EntryId>) -> Reach {

@@ -38,7 +38,7 @@ pub(super) struct ControlSet<'a> {
 }
 
 impl<'a> ControlSet<'a> {
-    pub fn new(entries: &'a [ControlEntry]) -> Self {
+    pub fn new(entries: impl IntoIterator<Item = &'a ControlEntry>) -> Self {
         let mut by_id: BTreeMap<EntryId, &ControlEntry> = BTreeMap::new();
         for entry in entries {
             // One that was known alone may have come again with its chain, which tells more.

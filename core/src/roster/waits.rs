@@ -27,11 +27,14 @@ pub enum Waits {
     /// more grants, compartments or bars than the author's grant gives.
     #[error("Q-008 the author gave more than the budget of the grant")]
     BudgetSpent,
+    /// the log, or the device, was flooded.
+    #[error("Q-009 there are more branches or installations than anybody keeps, and this lies past the first fork")]
+    Flooded,
 }
 
 impl Waits {
     /// All reasons in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::GrantMissing,
         Self::GrantOfAnother,
         Self::NoRight,
@@ -40,6 +43,7 @@ impl Waits {
         Self::Cut,
         Self::GrantFallen,
         Self::BudgetSpent,
+        Self::Flooded,
     ];
 
     /// The rule code.
@@ -54,6 +58,7 @@ impl Waits {
             Self::Cut => "Q-006",
             Self::GrantFallen => "Q-007",
             Self::BudgetSpent => "Q-008",
+            Self::Flooded => "Q-009",
         }
     }
 

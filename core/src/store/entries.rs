@@ -5,7 +5,7 @@ use super::{Store, StoreError};
 use crate::crypto::{DevicePublic, Nonce, Signature};
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CompartmentId, EntryId, Incarnation, KeyId, Lane, LogId};
-use crate::limits::{BRANCHES_PER_LOG_MAX, SEQ_MAX, SIGNED_EVERY};
+use crate::limits::{BRANCHES_PER_LOG_MAX, INCARNATIONS_PER_DEVICE_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::{LogName, VerifiedEntry, VerifiedRun};
 use crate::mutant::{self, Mutant};
 use crate::record::EntryRef;
@@ -39,6 +39,9 @@ pub enum Declined {
     /// E-010: a ninth branch.
     #[error("E-010 log has eight branches already")]
     Flood,
+    /// E-014: a 65th incarnation.
+    #[error("E-014 device has 64 incarnations already")]
+    Incarnations,
     /// The book has as many logs as it can number.
     #[error("more logs than one book can hold")]
     TooManyLogs,
@@ -172,6 +175,7 @@ impl Store {
         let log = match Self::log_number(tx, &run.log())? {
             Some(number) => number,
             None if first.seq() > 1 => return Err(Declined::DoesNotJoin),
+            None if Self::has_all_incarnations(tx, run.name())? => return Err(Declined::Incarnations),
             None => Self::add_log(tx, run.name(), run.log())?,
         };
         let mut place = Place::join(tx, log, first)?;
@@ -223,6 +227,22 @@ impl Store {
             }
         }
         Ok(appended)
+    }
+
+    /// Drops a branch on which no other begins, with its entries: of a flooded log, to make room for one that was
+    /// endorsed. What was made of its entries must be taken out before.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be written.
+    pub fn drop_branch(tx: &Connection, log: i64, branch: &BranchOf) -> Result<(), StoreError> {
+        let range = (EntryKey::new(log, branch.fork_seq + 1, 0), EntryKey::new(log, branch.tip_seq, 7), branch.branch);
+        for table in ["head", "verdict"] {
+            let query = format!("DELETE FROM {table} WHERE entry BETWEEN ?1 AND ?2 AND entry & 7 = ?3");
+            tx.execute(&query, range)?;
+        }
+        tx.execute("DELETE FROM entry WHERE id BETWEEN ?1 AND ?2 AND id & 7 = ?3", range)?;
+        tx.execute("DELETE FROM branch WHERE log = ?1 AND branch = ?2", (log, branch.branch))?;
+        Ok(())
     }
 
     /// Keeps a signature over an entry.
@@ -277,6 +297,16 @@ impl Store {
         };
         *last = Some((ground, row));
         Ok(row)
+    }
+
+    /// Whether a device has as many incarnations as it may, and a log is of another one.
+    fn has_all_incarnations(tx: &Connection, name: &LogName) -> Result<bool, StoreError> {
+        let mut statement = tx.prepare_cached(
+            "SELECT count(DISTINCT incarnation), coalesce(max(incarnation = ?2), 0) FROM log WHERE device = ?1",
+        )?;
+        let of_device = (name.device.as_bytes(), name.incarnation.as_bytes());
+        let (count, known): (i64, bool) = statement.query_row(of_device, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(usize::try_from(count).is_ok_and(|count| count >= INCARNATIONS_PER_DEVICE_MAX) && !known)
     }
 
     fn add_log(tx: &Connection, name: &LogName, log: LogId) -> Result<i64, Declined> {
@@ -620,11 +650,8 @@ impl Place {
 
     /// Begins a branch after `fork_seq` of the branch where the run stands.
     fn fork(&mut self, tx: &Connection, fork_seq: u64) -> Result<(), Declined> {
-        let number = self.branches.len();
-        if number >= BRANCHES_PER_LOG_MAX {
-            return Err(Declined::Flood);
-        }
-        let branch = u8::try_from(number).unwrap_or(u8::MAX);
+        let free = (0..8_u8).find(|number| self.branches.iter().all(|branch| branch.branch != *number));
+        let branch = free.filter(|_| self.branches.len() < BRANCHES_PER_LOG_MAX).ok_or(Declined::Flood)?;
         let parent = if fork_seq == 0 { branch } else { self.branch };
         tx.prepare_cached(
             "INSERT INTO branch (log, branch, parent, fork_seq, tip_seq, tip_id, posted_seq) VALUES (?1, ?2, ?3, ?4, ?4, zeroblob(32), ?4)",

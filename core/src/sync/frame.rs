@@ -35,6 +35,7 @@ pub mod kind {
     pub const HELD: u8 = 17;
     pub const BEGUN: u8 = 18;
     pub const APART: u8 = 19;
+    pub const FLOOD: u8 = 20;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
@@ -141,6 +142,8 @@ pub enum Frame<'a> {
     Begun(Vec<Begun>),
     /// Compartments that this side leaves out: all of them, whatever was said before.
     Apart(Vec<CompartmentId>),
+    /// The proof of a flood.
+    Flood(&'a [u8]),
     /// The end, with a rule code or none.
     Bye(Option<[u8; 5]>),
 }
@@ -313,6 +316,7 @@ impl<'a> Frame<'a> {
                 Self::Totals(entries, logs)
             }
             kind::RUN => return Ok(Self::Run(payload)),
+            kind::FLOOD => return Ok(Self::Flood(payload)),
             kind::DONE => Self::Done,
             kind::ACK => Self::Ack(u64::from_le_bytes(from.array()?)),
             kind::DECLINE => Self::Decline(LogId::new(from.array()?), code(from.array()?)?),
@@ -428,6 +432,10 @@ impl<'a> Frame<'a> {
             Self::Apart(apart) => {
                 apart.iter().for_each(|compartment| to.extend_from_slice(compartment.as_bytes()));
                 kind::APART
+            }
+            Self::Flood(proof) => {
+                to.extend_from_slice(proof);
+                kind::FLOOD
             }
             Self::Bye(code) => {
                 to.extend_from_slice(code.as_ref().map_or(&[], |code| &code[..]));

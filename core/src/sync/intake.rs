@@ -7,6 +7,7 @@ use crate::crypto::{Label, derive};
 use crate::entry::{Bytes, CarryError};
 use crate::id::{CONTROL, CompartmentId, EntryId, IncidentId, LogId};
 use crate::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
+use crate::log::PROOF_BYTES_MAX;
 use crate::mutant::{self, Mutant};
 
 /// A frame of which not all messages came yet.
@@ -53,6 +54,7 @@ impl Assembly {
         let most = match number {
             kind::PATH => PATH_BYTES_MAX,
             kind::RUN => RUN_BYTES_MAX,
+            kind::FLOOD => PROOF_BYTES_MAX,
             _ if more => return Err(SessionRule::Frame),
             _ => usize::MAX,
         };

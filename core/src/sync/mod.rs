@@ -55,4 +55,4 @@ pub use plan::{held, row_of};
 pub use reason::{Reason, SessionRule};
 pub use receipt::{Covered, covered, frontier, heads, verify as verify_receipt};
 pub use session::{Credentials, Event, Peer, Session, Side};
-pub use shelf::{Kept, LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want};
+pub use shelf::{FloodName, Kept, LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want};

@@ -1,7 +1,7 @@
 //! Why a session ended.
 
 use super::shelf::Trouble;
-use crate::log::RunError;
+use crate::log::{ProofError, RunError};
 use crate::roster::PathError;
 
 /// A rule of the protocol that a peer broke. Every variant is a rule of `docs/rules.md`.
@@ -100,6 +100,9 @@ pub enum Reason {
     /// The peer sent a run that breaks a rule; nothing of it was stored.
     #[error("{0}")]
     Run(#[from] RunError),
+    /// The peer sent a proof that proves nothing, or no flood of this incident.
+    #[error("{0}")]
+    Proof(#[from] ProofError),
     /// The own book could not be read or written.
     #[error("the own book: {0}")]
     Book(#[from] Trouble),
@@ -120,6 +123,7 @@ impl Reason {
             Self::Rule(rule) => rule.code(),
             Self::Path(error) => path_code(*error),
             Self::Run(error) => error.code(),
+            Self::Proof(error) => error.code(),
             Self::Book(_) => "book",
             Self::Bug(_) => "bug",
         }
@@ -128,7 +132,7 @@ impl Reason {
     /// Whether the peer is to blame: the driver names it and meets it later again.
     #[must_use]
     pub const fn is_peers_fault(&self) -> bool {
-        matches!(self, Self::Rule(_) | Self::Path(_) | Self::Run(_))
+        matches!(self, Self::Rule(_) | Self::Path(_) | Self::Run(_) | Self::Proof(_))
     }
 }
 

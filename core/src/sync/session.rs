@@ -100,6 +100,11 @@ pub enum Event {
         /// Whether it is the same as what this side holds.
         same: bool,
     },
+    /// The other side proved a flood that was not known here, or not so low.
+    Flooded {
+        /// The device that wrote it.
+        device: DeviceId,
+    },
     /// The session is over; the last event.
     Ended(Reason),
 }
@@ -146,6 +151,9 @@ pub struct Session {
     pub(super) receipt_given: bool,
     /// Frontier of the last receipt that was given.
     pub(super) said_to_hold: Option<[u8; 32]>,
+    /// Floods that the other side knows or was sent, and floods whose proofs are still to be sent.
+    pub(super) floods_told: BTreeSet<[u8; 8]>,
+    pub(super) floods_due: VecDeque<[u8; 32]>,
 }
 
 impl Session {
@@ -197,6 +205,8 @@ impl Session {
             closing_ms: None,
             receipt_given: false,
             said_to_hold: None,
+            floods_told: BTreeSet::new(),
+            floods_due: VecDeque::new(),
         })
     }
 
@@ -246,7 +256,8 @@ impl Session {
     /// Whether [`Session::transmit`] would give bytes.
     #[must_use]
     pub fn has_output(&self) -> bool {
-        self.wire.waiting() > 0 || (!self.is_ended() && (self.outflow.may_send(&self.limits) || self.owes_done()))
+        let due = !self.floods_due.is_empty() || self.outflow.may_send(&self.limits) || self.owes_done();
+        self.wire.waiting() > 0 || (!self.is_ended() && due)
     }
 
     /// Whether [`Session::receive`] would take bytes.
@@ -308,6 +319,7 @@ impl Session {
         self.now_ms = now_ms.max(self.now_ms);
         self.attempt(book, |session, book| {
             session.stand(book)?;
+            session.tell_floods(book)?;
             if !matches!(session.stage, Stage::Live) {
                 return Ok(());
             }

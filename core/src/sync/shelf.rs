@@ -6,6 +6,7 @@ use super::session::Peer;
 use crate::crypto::{DevicePublic, ParcelGroup};
 use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId};
 use crate::log::Beginning;
+use crate::log::Proof;
 use crate::roster::GrantPath;
 use crate::store::BranchOf;
 use std::collections::BTreeSet;
@@ -91,6 +92,9 @@ pub enum Kept {
     /// There is no room for it, or it joins nothing that is here.
     No,
 }
+
+/// A flood as books compare them: its log or device, and the hash of its proof.
+pub type FloodName = ([u8; 32], [u8; 32]);
 
 /// A range of a log whose bodies are wanted again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -226,6 +230,50 @@ pub trait Shelf {
     /// [`Trouble`].
     fn keep_receipt(&mut self, peer: &Peer, receipt: &Receipt, covers: &[LogHeads]) -> Result<(), Trouble> {
         let _ = (peer, receipt, covers);
+        Ok(())
+    }
+
+    /// The floods that are known: the log or device of each, and the hash of its proof.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn floods(&mut self) -> Result<Vec<FloodName>, Trouble> {
+        Ok(Vec::new())
+    }
+
+    /// The proof of a flood of a log or device.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn flood(&mut self, of: &[u8; 32]) -> Result<Option<Proof>, Trouble> {
+        let _ = of;
+        Ok(None)
+    }
+
+    /// Keeps the proof of a flood durably, unless as much is known.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn take_flood(&mut self, proof: &Proof) -> Result<(), Trouble> {
+        let _ = proof;
+        Ok(())
+    }
+
+    /// The floods that a peer knows, as it was noted, by the beginnings of the hashes of their proofs.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn floods_told(&mut self, peer: &Peer) -> Result<BTreeSet<[u8; 8]>, Trouble> {
+        let _ = peer;
+        Ok(BTreeSet::new())
+    }
+
+    /// Notes which floods a peer knows.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn note_floods_told(&mut self, peer: &Peer, told: &BTreeSet<[u8; 8]>) -> Result<(), Trouble> {
+        let _ = (peer, told);
         Ok(())
     }
 

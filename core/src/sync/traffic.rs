@@ -13,6 +13,7 @@ use super::trie::TrieKey;
 use super::wire::{Came, Opened};
 use crate::id::LogId;
 use crate::log::{Beginning, Run};
+use crate::log::{Proof, ProofError};
 use std::collections::BTreeSet;
 
 impl Session {
@@ -100,6 +101,7 @@ impl Session {
             Frame::Parcels(groups) => self.parcels_came(&groups, book),
             Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
             Frame::Held(receipt) => self.held_came(&receipt, book),
+            Frame::Flood(proof) => self.flood_came(proof, book),
             Frame::Bye(code) => Err(ended_by_peer(code)),
         }
     }
@@ -109,6 +111,8 @@ impl Session {
         let (peer, path) = introduce(book, &self.credentials.founding, &noise, path)?;
         (self.peer, self.path) = (Some(peer), Some(path));
         self.tell(Event::PeerKnown(Box::new(peer)));
+        self.floods_told = book.floods_told(&peer)?;
+        self.tell_floods(book)?;
         self.begin_round(book)
     }
 
@@ -211,6 +215,8 @@ impl Session {
             return Err(error.into());
         }
         self.say(&Frame::Ack(self.intake.settled))?;
+        // What could not be taken may have proved a flood.
+        self.tell_floods(book)?;
         if new > 0 {
             self.progress();
         }
@@ -241,11 +247,12 @@ impl Session {
         Ok(())
     }
 
-    /// A run was declined here. A log that cannot join is tried once more in a later round; true says so.
+    /// A run was declined here. A log that cannot join, or of which the other side may not know yet that it was
+    /// flooded, is tried once more in a later round; true says so.
     fn not_taken(&mut self, log: LogId, code: &'static str) -> Result<bool, Reason> {
         let round = self.round.number;
         let tried = self.unjoined.get(&log).is_some_and(|before| *before < round);
-        if code == "E-003" && !tried {
+        if matches!(code, "E-003" | "E-010" | "E-014") && !tried {
             if self.unjoined.len() >= self.limits.declined {
                 return Err(SessionRule::TooMuch.into());
             }
@@ -305,6 +312,10 @@ impl Session {
         if !matches!(self.stage, Stage::Live) {
             return Err(SessionRule::Turn.into());
         }
+        // A receipt that answers one says that all that was said before was heard.
+        if let (true, true, Some(peer)) = (self.receipt_given, self.floods_due.is_empty(), self.peer) {
+            self.note_floods(&peer, book)?;
+        }
         self.give_receipt(book)?;
         if let Some(held) = self.keep(receipt, book)?
             && let Some(peer) = self.peer
@@ -341,10 +352,59 @@ impl Session {
         Ok(same.then_some(held))
     }
 
+    /// Puts the proofs of floods that the other side does not know behind what waits to be sent.
+    pub(super) fn tell_floods(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if self.peer.is_none() {
+            return Ok(());
+        }
+        for (of, hash) in book.floods()? {
+            if self.floods_told.insert(beginning(&hash)) {
+                self.floods_due.push_back(of);
+            }
+        }
+        Ok(())
+    }
+
+    fn flood_came(&mut self, proof: &[u8], book: &mut dyn Shelf) -> Result<(), Reason> {
+        let proof = Proof::read(proof)?;
+        if proof.incident() != self.credentials.founding.incident() || !proof.is_flood() {
+            return Err(ProofError::NoFlood.into());
+        }
+        self.floods_told.insert(beginning(proof.hash()));
+        let before = book.floods()?;
+        book.take_flood(&proof)?;
+        if book.floods()? != before {
+            self.tell(Event::Flooded { device: proof.device() });
+            self.intake.unposted = true;
+            if !matches!(self.stage, Stage::Transferring { .. }) {
+                self.post(book)?;
+            }
+            self.stand(book)?;
+        }
+        // One that shows less than is known here is answered with what is.
+        self.tell_floods(book)
+    }
+
+    fn note_floods(&mut self, peer: &Peer, book: &mut dyn Shelf) -> Result<(), Reason> {
+        let floods = book.floods()?;
+        let told: BTreeSet<[u8; 8]> =
+            floods.iter().map(|(_, hash)| beginning(hash)).filter(|hash| self.floods_told.contains(hash)).collect();
+        if !told.is_empty() && told != book.floods_told(peer)? {
+            book.note_floods_told(peer, &told)?;
+        }
+        Ok(())
+    }
+
     // What goes.
 
     /// Puts one more frame behind what waits; false if there is none.
     pub(super) fn pump(&mut self, book: &mut dyn Shelf) -> Result<bool, Reason> {
+        if let Some(of) = self.floods_due.pop_front() {
+            if let Some(proof) = book.flood(&of)? {
+                self.say(&Frame::Flood(proof.bytes()))?;
+            }
+            return Ok(true);
+        }
         if self.outflow.may_send(&self.limits)
             && let Some(piece) = self.outflow.next(book)?
         {
@@ -429,6 +489,10 @@ impl Session {
             since => since,
         };
     }
+}
+
+fn beginning(hash: &[u8; 32]) -> [u8; 8] {
+    hash.first_chunk().copied().unwrap_or_default()
 }
 
 fn ended_by_peer(code: Option<[u8; 5]>) -> Reason {

@@ -73,8 +73,8 @@ impl World {
         let held = self.held_by(0);
         let expected = self.expected(&held);
         let keys = self.all_keys();
-        self.check_entries(&held, &expected);
         self.check_keys(&held);
+        self.check_entries(&held, &expected);
         self.check_costs(&held, &costs);
         let entries = self.for_the_model(&held, &expected, &keys);
         self.check_doubles(&entries);

@@ -296,6 +296,16 @@ impl World {
         let watch = Watch::begin();
         let mut attacker = Attacker::introduced(&self.keys, &key, &path, &mut session, book);
         let mut heard: Vec<(u8, Vec<u8>)> = Vec::new();
+        let endless = self.rng.random_bool(0.5);
+        let piece = [7; 16_000];
+        for _ in 0..if endless { PIECES } else { 0 } {
+            if session.is_ended() {
+                break;
+            }
+            attacker.now_ms += 50;
+            let sealed = attacker.sealed(kind::RUN | kind::MORE, &piece);
+            session.receive(&sealed, attacker.now_ms, book);
+        }
         for _ in 0..FRAMES {
             if session.is_ended() {
                 break;
@@ -315,16 +325,6 @@ impl World {
             }
             attacker.now_ms += 50;
             attacker.say(number, &payload, &mut session, book);
-        }
-        let endless = self.rng.random_bool(0.15);
-        let piece = [7; 16_000];
-        for _ in 0..if endless { PIECES } else { 0 } {
-            if session.is_ended() {
-                break;
-            }
-            attacker.now_ms += 50;
-            let sealed = attacker.sealed(kind::RUN | kind::MORE, &piece);
-            session.receive(&sealed, attacker.now_ms, book);
         }
         let grew = watch.peak();
         session.disconnected(now_ms, book);

@@ -146,7 +146,7 @@ impl World {
                 None
             }
             // It has not met anybody who told it of its grant, or its grant gives less, or ended.
-            Err(Error::NoCompartment | Error::NoRight | Error::NoKey) if !self.may_write_all(device) => {
+            Err(Error::NoCompartment | Error::NoRight | Error::NoKey | Error::Ended) if !self.may_write_all(device) => {
                 self.add("writes refused for want of right", 1);
                 None
             }

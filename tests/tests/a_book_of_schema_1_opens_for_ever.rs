@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_core::clock::EffectiveTime;
-use daybook_core::daybook::{Daybook, FactView, NewIncident, Purpose, Say, fact_text};
+use daybook_core::daybook::{Daybook, EntryCounts, FactView, NewIncident, Purpose, Say, fact_text};
 use daybook_core::exchange::{ImportOptions, Source};
 use daybook_core::id::PatientId;
 use daybook_core::record::*;
@@ -169,7 +169,10 @@ fn summary(book: &mut Daybook) -> String {
     let mut text = String::new();
     let status = book.status().unwrap();
     writeln!(text, "{} {} {:?}", status.incident, status.incident_id, status.here.person).unwrap();
-    writeln!(text, "{:?}, {} logs, {} patients", status.entries, status.logs, status.patients).unwrap();
+    let EntryCounts { total, own, accepted, waiting, faulty, unopened, erased, .. } = status.entries;
+    write!(text, "EntryCounts {{ total: {total}, own: {own}, accepted: {accepted}, waiting: {waiting}, ").unwrap();
+    write!(text, "faulty: {faulty}, unopened: {unopened}, erased: {erased} }}, ").unwrap();
+    writeln!(text, "{} logs, {} patients", status.logs, status.patients).unwrap();
     for patient in everyone(book) {
         let chart = book.read_patient(patient.patient, Purpose::Treatment).unwrap();
         writeln!(text, "\n{} {} {:?}", chart.summary.code, chart.summary.name, chart.allergy_status).unwrap();

@@ -109,9 +109,10 @@ fn planted_words_are_in_a_decrypted_copy_and_nowhere_else() {
         panic!("{why}");
     }
 
-    // While the book is open: the folder with its journal, and whatever the process made beside it.
+    // While the book is open: the folder with its journal and the mark of how far that is durable, and whatever
+    // the process made beside it.
     assert!(book.join("book.db-wal").metadata().unwrap().len() > 0);
-    assert_eq!(nothing_in(&book, &secret), 4);
+    assert_eq!(nothing_in(&book, &secret), 5);
     assert_eq!(nothing_in(&temporary, &secret), 0, "no file is made outside the book");
     assert_eq!(nameless_files(&writer), Vec::<PathBuf>::new());
     writer.stdin.take().unwrap().write_all(b"end\n").unwrap();

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use daybook_core::daybook::{Blindness, ExposedCompartment, Exposure as Report};
+use daybook_core::id::PatientId;
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
@@ -45,7 +46,7 @@ pub fn run(args: &Exposure, context: &mut Context) -> Answer {
 fn report_json(report: &Report, offset: i16) -> Value {
     json!({
         "who": json::author(&report.who),
-        "patients": report.patients.iter().map(|patient| patient.code()).collect::<Vec<_>>(),
+        "patients": report.patients.iter().map(PatientId::code).collect::<Vec<_>>(),
         "compartments": json::list(&report.compartments, |one| compartment_json(one, offset)),
     })
 }

@@ -62,6 +62,11 @@ impl World {
                 self.mend(device);
             }
             self.all.devices[device].mend();
+            if device == 0 {
+                // Some of it may have been told only to those whom nobody serves any more.
+                let told = self.office.runs(&self.keys);
+                self.all.devices[device].book().take_runs(&told).expect("control is taken in");
+            }
             self.all.devices[device].book().post_all().expect("posted");
             self.check_book(device);
         }

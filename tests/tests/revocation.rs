@@ -29,8 +29,14 @@ fn device_of(book: &mut Daybook) -> DevicePublic {
     GrantPath::read(&book.grant_path().unwrap(), None).unwrap().grants().last().unwrap().1.device
 }
 
+/// Digests but that of the audit: what somebody reads stands in his own book until it travels.
+fn digests(book: &mut Daybook) -> Vec<(String, String)> {
+    let digests = book.digest().unwrap();
+    digests.into_iter().filter(|(compartment, _)| !compartment.starts_with("audit ")).collect()
+}
+
 fn same(one: &mut Daybook, other: &mut Daybook) {
-    assert_eq!(one.digest().unwrap(), other.digest().unwrap());
+    assert_eq!(digests(one), digests(other));
     for book in [one, other] {
         let before = (book.digest().unwrap(), book.status().unwrap().entries);
         book.rebuild(&mut |_, _| {}).unwrap();

@@ -255,9 +255,13 @@ impl Hostile {
 
     /// The sealed body of an earlier entry at another place.
     fn replay(&mut self, world: &World) {
+        let keys: Vec<KeyId> = world.epochs.values().map(|(key, ..)| *key).collect();
+        let known = |entry: &&Written| keys.contains(&entry.ground.key);
         for face in 0..2 {
-            let earlier =
-                self.faces[face].logs.get(&Self::clinical(world)).and_then(|log| log.entries.first().cloned());
+            let earlier = self.faces[face]
+                .logs
+                .get(&Self::clinical(world))
+                .and_then(|log| log.entries.iter().find(known).cloned());
             let Some(earlier) = earlier else { continue };
             self.append(world, face, Self::clinical(world), Expect::Faulty, |_, _, _| {
                 (earlier.ground.key, earlier.nonce, earlier.body)

@@ -7,6 +7,7 @@ use crate::mutant::{self, Mutant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 /// How pages are kept, to be said before the first is read. Of 8 KiB: on bulk merge as fast as of 16 KiB and a
@@ -132,7 +133,7 @@ impl Store {
             return Err(StoreError::Exists);
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = connect(path, flags)?;
         set_key(&connection, key)?;
         // Until the write-ahead log is there SQLite keeps a journal to roll back by. That it is deleted must be
         // durable too: one that came back after a loss of power would roll the new book back to nothing.
@@ -163,7 +164,7 @@ impl Store {
             return Err(StoreError::Damaged("its write-ahead log".into()));
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags)?;
+        let mut connection = connect(path, flags)?;
         set_key(&connection, key)?;
         let application = set_pragmas(&mut connection).map(|()| 0);
         let application = application
@@ -425,6 +426,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Opens a file. SQLite tells other threads that it is ready before the cipher in it is: what is first opened in a
+/// process is opened alone.
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    static READY: Once = Once::new();
+    // If this fails, so does what follows, and says why.
+    READY.call_once(|| drop(Connection::open_in_memory()));
+    Connection::open_with_flags(path, flags)
 }
 
 fn raw_key(key: &DatabaseKey) -> zeroize::Zeroizing<String> {

@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     allergy, audit, backup, bar, compartment, completions, condition, correct, desk, digest, dispense, drill, enrol,
-    erase, export, exposure, findings, immunization, import, ingest, init, log, members, note, observe, passphrase,
-    patient, quarantine, rebuild, recover, restore, revoke, safe_to_lose, salvage, serve, status, stock, sync, verify,
+    erase, export, exposure, findings, found, immunization, import, ingest, init, log, members, note, observe,
+    passphrase, patient, quarantine, rebuild, recover, restore, revoke, safe_to_lose, salvage, serve, status, stock,
+    sync, verify,
 };
 
 /// The book of original entry for disaster response: patients, dispensing and stock, written down once,
@@ -46,6 +47,9 @@ pub struct Global {
 pub enum Command {
     /// Begin an incident: make this computer's book and the recovery seed
     Init(init::Init),
+    /// Begin an incident with other organisations at one table: each makes its own keys, and all sign
+    #[command(subcommand)]
+    Found(found::Found),
     /// Admit a newcomer: request, grant and accept, by code or QR, without any network
     #[command(subcommand)]
     Enrol(enrol::Enrol),

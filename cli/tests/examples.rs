@@ -77,7 +77,7 @@ fn words(line: &str) -> Vec<String> {
 struct Written {
     entries: BTreeMap<String, Vec<String>>,
     finding: Option<String>,
-    /// Code and characters of the enrolment request, then of the reply.
+    /// Code and characters of what passes from screen to screen, in the order of [`HANDED`].
     enrolment: Vec<[String; 2]>,
     /// Where the book is served.
     address: String,
@@ -90,10 +90,10 @@ impl Written {
         if let Some(entry) = answer.pointer("/entries/0").and_then(Value::as_str) {
             self.entries.entry(command.to_owned()).or_default().push(entry.to_owned());
         }
-        if command == "enrol request" || command == "enrol grant" {
+        if HANDED.contains(&command) {
             let pieces = answer["code"].as_array().cloned().unwrap_or_else(|| vec![answer["code"].clone()]);
             let code: Vec<&str> = pieces.iter().filter_map(Value::as_str).collect();
-            self.enrolment.push([code.join(" "), answer["characters"].as_str().unwrap().to_owned()]);
+            self.enrolment.push([code.join(" "), answer["characters"].as_str().unwrap_or_default().to_owned()]);
         }
         if let Some(seed) = answer["recovery_seed"].as_str().filter(|_| self.seed.is_empty()) {
             self.seed = seed.to_owned();
@@ -370,9 +370,17 @@ impl Documented {
     }
 }
 
-/// Code and characters that the help texts print: of a request, then of a reply.
-const PRINTED: [[&str; 2]; 2] =
-    [["0400-G401-5A2K-R9ZD-TX0M", "7F3K-9QXM-2H8P"], ["0810-4401-9D4K-T0ZM-XX2A", "2C9R-TX0M-88HD"]];
+/// The commands whose codes another command takes.
+const HANDED: [&str; 5] = ["found request", "found propose", "found sign", "enrol request", "enrol grant"];
+
+/// The code and the characters that the help texts print for each of them.
+const PRINTED: [[&str; 2]; 5] = [
+    ["0C00-G401-KQ7W-R9ZD-TX0M", "\u{0}"],
+    ["1000-G401-M3VT-K0ZM-XX2A", "5H2N-PQ7A-C4WE"],
+    ["1400-G401-W8YB-D6XM-00QA", "\u{0}"],
+    ["0400-G401-5A2K-R9ZD-TX0M", "7F3K-9QXM-2H8P"],
+    ["0810-4401-9D4K-T0ZM-XX2A", "2C9R-TX0M-88HD"],
+];
 
 /// What `import fhir` takes in.
 const PATIENTS: &str = r#"{"resourceType":"Patient","id":"a1","name":[{"family":"Lindqvist","given":["Ebba"]}],"gender":"female","birthDate":"1972-04"}

@@ -307,6 +307,18 @@ fn with_the_seed_on_paper_a_member_takes_over_when_the_founder_is_lost() {
 }
 
 #[test]
+fn the_first_thing_that_a_restored_book_writes_may_be_a_revoke_with_its_reason() {
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    people.enrol(&mut admin, "Nurse", &terms(Role::Clinician));
+    admin.backup(&people.path("backup"), PASSPHRASE).unwrap();
+    let mut again = Daybook::restore(&people.path("backup"), &people.path("again"), PASSPHRASE, people.host()).unwrap();
+    again.revoke("Nurse", None, Some("stolen with the old computer")).unwrap();
+    let mut newcomer = people.enrol(&mut again, "Second", &terms(Role::Admin));
+    newcomer.add_compartment(CompartmentKind::Clinical, "School").unwrap();
+}
+
+#[test]
 fn of_three_roots_two_end_the_third_and_one_alone_does_not() {
     let mut people = People::default();
     let devices: Vec<DeviceSecret> = (0..3).map(|_| DeviceSecret::random(people.host().as_mut())).collect();

@@ -1,27 +1,23 @@
 //! `enrol`: admits a newcomer by code, without any network.
 
-use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
-use daybook_core::daybook::{Characters, Daybook, EnrolmentError, EnrolmentRequest, Error, Terms};
+use daybook_core::daybook::{Daybook, EnrolmentRequest, Error, Terms};
 use daybook_core::roster::Role;
-use fast_qr::{ECL, QRBuilder};
 use serde_json::json;
 
-use crate::commands::{extend, ingest};
+use crate::codes;
+use crate::commands::extend;
 use crate::context::{Answer, Context};
-use crate::failure::{Failure, Kept, Kind};
+use crate::failure::{Failure, Kept};
 use crate::host::SystemHost;
 use crate::output::Reply;
 use crate::passphrase;
 use crate::show::text::safe;
 use crate::target;
 use crate::typed;
-
-/// Most bytes of a code that are read from a file.
-const CODE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Admit a newcomer: request, grant and accept, by code or QR, without any network
 #[derive(Debug, Subcommand)]
@@ -144,7 +140,7 @@ fn request(args: &Request, context: &mut Context) -> Answer {
          Show or give this code to an administrator, who runs `daybook enrol grant`.\n\
          The administrator's screen must show the same 12 characters as this one:\n\n  {}\n\n\
          Then take the reply with `daybook enrol accept`.",
-        qr_codes(std::slice::from_ref(&code), args.qr)?,
+        codes::qr(std::slice::from_ref(&code), args.qr)?,
         request.characters(),
     );
     let object = json!({
@@ -159,7 +155,7 @@ fn request(args: &Request, context: &mut Context) -> Answer {
 fn grant(args: &Grant, context: &mut Context) -> Answer {
     let until_ms = typed::when(args.until.as_deref(), context.offset())?.map(|time| time.ms);
     let role = Role::parse(&args.role).ok_or_else(|| Failure::usage("usage", "there is no such role"))?;
-    let request = EnrolmentRequest::parse(&typed_code(&args.code, args.file.as_deref())?).map_err(Error::from)?;
+    let request = EnrolmentRequest::parse(&codes::typed(&args.code, args.file.as_deref())?).map_err(Error::from)?;
     if let Some(out) = &args.out
         && out.exists()
     {
@@ -176,10 +172,10 @@ fn grant(args: &Grant, context: &mut Context) -> Answer {
     let mut book = context.open()?;
     book.check_grant(&request, &terms)?;
     let question = format!("{} asks to take part and is to become {}.\n", safe(request.person()), role.word());
-    compare(context, &request.characters(), args.same.as_deref(), "--same", &question)?;
+    codes::compare(context, &request.characters(), args.same.as_deref(), "--same", &question)?;
     let reply = book.grant(&request, &terms)?;
     let code = reply.code().map_err(Error::from)?;
-    let pieces = format!("{}{}\n", qr_codes(&code, args.qr)?, code.join("\n\n"));
+    let pieces = format!("{}{}\n", codes::qr(&code, args.qr)?, code.join("\n\n"));
     let shown = if let Some(out) = &args.out {
         let written = target::write_new(out, |to| {
             code.iter().try_for_each(|piece| writeln!(to, "{piece}")).map_err(target::unwritable)
@@ -214,17 +210,21 @@ fn grant(args: &Grant, context: &mut Context) -> Answer {
 }
 
 fn accept(args: &Accept, context: &mut Context) -> Answer {
-    let code = typed_code(&args.reply, args.file.as_deref())?;
+    let code = codes::typed(&args.reply, args.file.as_deref())?;
     let passphrase = passphrase::existing(context.passphrase_file())?;
     let offer = Daybook::open_reply(context.book(), &passphrase, &code)?;
     context.mark(offer.incident(), offer.exercise());
-    let question = format!(
-        "{} ({}): you are to become {}.\n",
-        safe(offer.incident()),
-        safe(offer.organisation()),
-        safe(offer.role())
-    );
-    compare(context, offer.characters(), args.code.as_deref(), "--code", &question)?;
+    let question = if offer.root() {
+        format!("{}: this computer is to be one of those that begin it.\n", safe(offer.incident()))
+    } else {
+        format!(
+            "{} ({}): you are to become {}.\n",
+            safe(offer.incident()),
+            safe(offer.organisation()),
+            safe(offer.role())
+        )
+    };
+    codes::compare(context, offer.characters(), args.code.as_deref(), "--code", &question)?;
     let mut book = Daybook::accept(context.book(), &passphrase, &offer, SystemHost::boxed())?;
     let status = book.status()?;
     let mut text = format!(
@@ -250,89 +250,4 @@ fn accept(args: &Accept, context: &mut Context) -> Answer {
         "characters": offer.characters().to_string(),
     });
     Ok(Reply::new(object, text))
-}
-
-/// The code as it was typed, or from a file or standard input.
-fn typed_code(typed: &[String], file: Option<&Path>) -> Result<String, Failure> {
-    let path = match (file, typed) {
-        (Some(path), _) => path,
-        (None, [dash]) if dash == "-" => Path::new("-"),
-        (None, typed) => return Ok(typed.join(" ")),
-    };
-    let mut text = Vec::new();
-    ingest::reader(path)?.take(CODE_BYTES_MAX).read_to_end(&mut text).map_err(|error| {
-        Failure::environment("no-file", "the file cannot be read").because(error).then("check the path")
-    })?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
-}
-
-/// Has two screens compared: with the characters that were given, else by asking.
-fn compare(
-    context: &Context,
-    shown: &Characters,
-    given: Option<&str>,
-    option: &str,
-    question: &str,
-) -> Result<(), Failure> {
-    let same = if let Some(given) = given {
-        shown.are(given)
-    } else if std::io::stdin().is_terminal() && !context.output().json {
-        ask(shown, question)?
-    } else {
-        let reply =
-            Reply::new(json!({"compare": shown.to_string()}), format!("{question}This screen shows:\n\n  {shown}"));
-        return Err(Failure::new("not-compared", Kind::Refused, "the characters of the two screens were not compared")
-            .then(format!("read the other screen and give its characters with {option}"))
-            .showing(reply));
-    };
-    if same { Ok(()) } else { Err(Error::from(EnrolmentError::Differ).into()) }
-}
-
-/// Asks the person at the terminal.
-fn ask(shown: &Characters, question: &str) -> Result<bool, Failure> {
-    let unreadable = |error| Failure::environment("no-output", "the terminal cannot be used").because(error);
-    let mut stdout = std::io::stdout().lock();
-    write!(stdout, "{question}\n  {shown}\n\nDoes the other screen show the same? [yes/no] ").map_err(unreadable)?;
-    stdout.flush().map_err(unreadable)?;
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(unreadable)?;
-    Ok(matches!(line.trim().to_lowercase().as_str(), "yes" | "y"))
-}
-
-/// QR codes of all pieces, each with its number, where a person can scan them.
-fn qr_codes(pieces: &[String], wanted: bool) -> Result<String, Failure> {
-    if !wanted && !std::io::stdout().is_terminal() {
-        return Ok(String::new());
-    }
-    let mut text = String::new();
-    for (piece, number) in pieces.iter().zip(1..) {
-        let code = QRBuilder::new(piece.replace('-', "")).ecl(ECL::L).build().map_err(|_| {
-            Failure::new("bug", Kind::Bug, "a code does not fit a QR code").then("use the text below instead")
-        })?;
-        if pieces.len() > 1 {
-            text.push_str(&format!("{number} of {}\n", pieces.len()));
-        }
-        text.push_str(&code.to_str());
-        text.push('\n');
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_code_can_be_scanned_from_a_terminal_of_100_columns() {
-        let piece = "0123-ABCD-".repeat(122);
-        let shown = qr_codes(&[piece], true).unwrap();
-        assert!(shown.lines().all(|line| line.chars().count() <= 100), "{}", shown.lines().count());
-        assert!(shown.lines().count() <= 51);
-    }
-
-    #[test]
-    fn codes_come_in_arguments_or_files() {
-        assert_eq!(typed_code(&["AB".into(), "CD".into()], None).unwrap(), "AB CD");
-        assert_eq!(typed_code(&[], Some(Path::new("/no/such/file"))).unwrap_err().code(), "no-file");
-    }
 }

@@ -19,6 +19,7 @@ pub mod export;
 pub mod exposure;
 pub mod extend;
 pub mod findings;
+pub mod found;
 pub mod immunization;
 pub mod import;
 pub mod ingest;
@@ -52,6 +53,7 @@ use crate::context::{Answer, Context};
 pub fn run(command: Command, context: &mut Context) -> Answer {
     match command {
         Command::Init(args) => init::run(args, context),
+        Command::Found(args) => found::run(args, context),
         Command::Enrol(args) => enrol::run(args, context),
         Command::Serve(args) => serve::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),

@@ -185,6 +185,9 @@ pub enum Error {
     /// Somebody was not enrolled.
     #[error(transparent)]
     Enrolment(#[from] super::EnrolmentError),
+    /// Several roots founded nothing.
+    #[error(transparent)]
+    Roots(#[from] super::RootsError),
     /// A mistake of this program.
     #[error("something unexpected happened inside the program: {0}")]
     Bug(&'static str),
@@ -239,6 +242,7 @@ impl Error {
             Self::Document(_) => "document",
             Self::NoImportSource => "no-import-source",
             Self::Enrolment(error) => error.code(),
+            Self::Roots(error) => error.code(),
             Self::Bug(_) => "bug",
         }
     }
@@ -288,6 +292,7 @@ impl Error {
             | Self::File(_) => ErrorKind::Environment,
             Self::KeysDamaged | Self::Damaged(_) | Self::BeyondSalvage => ErrorKind::Damaged,
             Self::Enrolment(error) => error.kind(),
+            Self::Roots(error) => error.kind(),
             Self::Administration(error) => error.kind(),
             Self::Bug(_) => ErrorKind::Bug,
         }
@@ -359,6 +364,7 @@ impl Error {
             Self::Document(_) => "look at the whole history without --at",
             Self::NoImportSource => "name the system with --source URI; use the same one for every import from it",
             Self::Enrolment(error) => error.next(),
+            Self::Roots(error) => error.next(),
             Self::Bug(_) => "please report this, with the command and without patient data",
         }
     }

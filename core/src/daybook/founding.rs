@@ -288,7 +288,7 @@ fn set_identity(
 }
 
 /// Names are not empty and not longer than any text.
-fn check_names(new: &NewIncident) -> Result<(), Error> {
+pub(super) fn check_names(new: &NewIncident) -> Result<(), Error> {
     for (what, text) in
         [("the incident's name", &new.incident), ("the organisation", &new.organisation), ("the person", &new.person)]
     {

@@ -164,6 +164,8 @@ impl Writer<'_> {
     /// Writes one control entry. `control` is given the place where it will stand, to seal text for it.
     pub fn control(&mut self, control: impl FnOnce(&State, Place) -> Result<Control, Error>) -> Result<EntryId, Error> {
         self.check_shift()?;
+        // First, since each control entry asks anew which key to seal texts with.
+        self.begin_incarnation_if_needed()?;
         self.ready_for_texts()?;
         self.control_entry(control)
     }

@@ -4,6 +4,7 @@ use crate::codec::{Malformed, Reader, Writer, check};
 use crate::crypto::{DevicePublic, Label, RecoverySeed, Signature, SigningKey, derive};
 use crate::id::{DeviceId, IncidentId};
 use crate::limits::{FORMAT, ROOTS_MAX, SUITE, TEXT_BYTES_MAX};
+use std::ops::RangeInclusive;
 
 /// A root device and the organisation that it stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,15 +114,94 @@ impl Founding {
         if founding.possible() { Ok(founding) } else { Err(FoundingError::Impossible) }
     }
 
-    /// With three roots or more the quorum is more than half of them and not all; with fewer there is none.
+    /// The quorums that so many roots may have: with three roots or more, more than half of them and not all; with
+    /// fewer there is none, and only the recovery root ends or adds a root.
+    #[must_use]
+    pub const fn quorums(roots: usize) -> RangeInclusive<usize> {
+        if roots >= 3 { roots / 2 + 1..=roots - 1 } else { 0..=0 }
+    }
+
     fn possible(&self) -> bool {
-        let (roots, quorum) = (self.roots.len(), usize::from(self.quorum));
         let mut devices: Vec<_> = self.roots.iter().map(|r| r.device.device_id()).collect();
         devices.push(self.recovery.device_id());
         devices.sort_unstable();
         let distinct = devices.windows(2).all(|pair| pair.first() != pair.last());
-        distinct && roots >= 1 && if roots >= 3 { quorum * 2 > roots && quorum < roots } else { quorum == 0 }
+        let roots = self.roots.len();
+        distinct && roots >= 1 && Self::quorums(roots).contains(&usize::from(self.quorum))
     }
+}
+
+/// A founding statement that was checked and that its roots have yet to sign.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnsignedFounding {
+    founding: Founding,
+    statement: Vec<u8>,
+}
+
+impl UnsignedFounding {
+    /// Checks a statement.
+    ///
+    /// # Errors
+    /// [`FoundingError`] if it is not possible.
+    pub fn new(founding: &Founding) -> Result<Self, FoundingError> {
+        Self::read(&founding.to_bytes())
+    }
+
+    /// Reads the bytes of a statement without signatures.
+    ///
+    /// # Errors
+    /// [`FoundingError`] says what is wrong.
+    pub fn read(statement: &[u8]) -> Result<Self, FoundingError> {
+        Ok(Self { founding: Founding::read(statement)?, statement: statement.to_vec() })
+    }
+
+    /// The statement.
+    #[must_use]
+    pub const fn founding(&self) -> &Founding {
+        &self.founding
+    }
+
+    /// The bytes that are signed.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.statement
+    }
+
+    /// The id that the incident will have.
+    #[must_use]
+    pub fn incident(&self) -> IncidentId {
+        incident_of(&self.statement)
+    }
+
+    /// The signature of one root.
+    #[must_use]
+    pub fn sign(&self, key: &SigningKey) -> Signature {
+        key.sign_founding(&self.statement)
+    }
+
+    /// Whether a signature is the one of a root.
+    ///
+    /// # Errors
+    /// [`FoundingError::Signature`].
+    pub fn verify(&self, root: &Root, signature: &Signature) -> Result<(), FoundingError> {
+        root.device.sign.verify_founding(&self.statement, signature).map_err(|_| FoundingError::Signature)
+    }
+
+    /// The statement with the signatures of all its roots, in their order.
+    ///
+    /// # Errors
+    /// [`FoundingError`] if one is missing or not its root's.
+    pub fn signed(&self, signatures: &[Signature]) -> Result<SignedFounding, FoundingError> {
+        let mut bytes = u32::try_from(self.statement.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        bytes.extend_from_slice(&self.statement);
+        signatures.iter().for_each(|signature| bytes.extend_from_slice(&signature.0));
+        SignedFounding::read(&bytes)
+    }
+}
+
+/// The id of the incident that a statement founds.
+fn incident_of(statement: &[u8]) -> IncidentId {
+    IncidentId::new(derive(Label::Founding, &[statement]))
 }
 
 impl SignedFounding {
@@ -130,13 +210,9 @@ impl SignedFounding {
     /// # Errors
     /// [`FoundingError`] if the statement is not possible or a key is not its root's.
     pub fn sign(founding: &Founding, keys: &[&SigningKey]) -> Result<Self, FoundingError> {
-        let statement = founding.to_bytes();
-        let mut bytes = u32::try_from(statement.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
-        bytes.extend_from_slice(&statement);
-        for key in keys {
-            bytes.extend_from_slice(&key.sign_founding(&statement).0);
-        }
-        Self::read(&bytes)
+        let unsigned = UnsignedFounding { statement: founding.to_bytes(), founding: founding.clone() };
+        let signatures: Vec<Signature> = keys.iter().map(|key| unsigned.sign(key)).collect();
+        unsigned.signed(&signatures)
     }
 
     /// Reads length 4, statement, and one signature of 64 bytes per root; checks all of it.
@@ -157,7 +233,7 @@ impl SignedFounding {
         if !signatures.is_empty() {
             return Err(cut);
         }
-        let incident = IncidentId::new(derive(Label::Founding, &[statement]));
+        let incident = incident_of(statement);
         Ok(Self { founding, incident, bytes: bytes.to_vec() })
     }
 

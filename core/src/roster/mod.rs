@@ -31,7 +31,7 @@ mod waits;
 pub use chains::{At, Branch, Chains};
 pub use changes::{Anew, Changes};
 pub use control::{Approve, Control, ControlBody, Endorse, Epoch, Grant, Part, PlaceOf, Revoke, SealedText};
-pub use founding::{Founding, FoundingError, Root, SignedFounding};
+pub use founding::{Founding, FoundingError, Root, SignedFounding, UnsignedFounding};
 pub use held::{CompartmentOf, Held};
 pub use in_log::InLog;
 pub use kind::CompartmentKind;

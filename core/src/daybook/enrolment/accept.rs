@@ -7,14 +7,14 @@ use super::reply::{ReplyText, comparison};
 use super::request::Pending;
 use crate::clock::Host;
 use crate::codec::Malformed;
-use crate::crypto::open_reply;
+use crate::crypto::{DevicePublic, open_reply};
 use crate::daybook::Daybook;
 use crate::daybook::addresses::keep_given;
 use crate::daybook::error::Error;
-use crate::daybook::founding::{Membership, holds_a_book};
+use crate::daybook::founding::{Membership, holds_a_book, remove_book};
 use crate::daybook::syncing::PATH;
 use crate::log::Run;
-use crate::roster::{Grant, GrantPath};
+use crate::roster::{Grant, GrantPath, Role};
 use crate::store::Store;
 use std::path::Path;
 
@@ -26,9 +26,19 @@ pub struct Offer {
     runs: Vec<Vec<u8>>,
     path: Vec<u8>,
     characters: Characters,
-    grant: Grant,
+    given: Given,
+    person: String,
     organisation: String,
     addresses: Vec<String>,
+}
+
+/// What the newcomer becomes.
+#[derive(Debug)]
+enum Given {
+    /// One of the roots that founded the incident, for an organisation.
+    Root(String),
+    /// The holder of a grant.
+    Grant(Box<Grant>),
 }
 
 impl Offer {
@@ -59,19 +69,34 @@ impl Offer {
     /// The role that was granted.
     #[must_use]
     pub fn role(&self) -> &str {
-        &self.grant.role
+        match &self.given {
+            Given::Root(_) => Role::Admin.word(),
+            Given::Grant(grant) => &grant.role,
+        }
+    }
+
+    /// Whether the device is one of the roots that founded the incident.
+    #[must_use]
+    pub const fn root(&self) -> bool {
+        matches!(self.given, Given::Root(_))
     }
 
     /// Whether what was written before may be read.
     #[must_use]
     pub const fn history(&self) -> bool {
-        self.grant.history
+        match &self.given {
+            Given::Root(_) => true,
+            Given::Grant(grant) => grant.history,
+        }
     }
 
     /// End of shift in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub const fn until_ms(&self) -> Option<i64> {
-        self.grant.until_ms
+        match &self.given {
+            Given::Root(_) => None,
+            Given::Grant(grant) => grant.until_ms,
+        }
     }
 
     /// Where devices of the incident answer in the network.
@@ -101,9 +126,7 @@ impl Daybook {
         })?;
         let path = GrantPath::read_beneath(&text.path, None, |founding| alone::roots_of(founding, &text.control));
         let path = path.map_err(|_| EnrolmentError::Damaged)?;
-        let own = device.public();
-        let grant = path.grants().last().map(|(_, grant)| grant).filter(|grant| grant.device == own);
-        let grant = grant.ok_or(EnrolmentError::Damaged)?.clone();
+        let given = given(&path, &device.public())?;
         let founding = path.founding().clone();
         let mut runs = path.runs().to_vec();
         runs.extend(text.control);
@@ -120,7 +143,8 @@ impl Daybook {
             membership: Membership { founding, device, admission: text.admission, secrets: text.secrets },
             runs,
             path: text.path,
-            grant,
+            given,
+            person: request.person().to_owned(),
             organisation,
             addresses: text.addresses,
         })
@@ -131,12 +155,28 @@ impl Daybook {
     /// # Errors
     /// [`Error`]; nothing is left behind, and the request still waits.
     pub fn accept(folder: &Path, passphrase: &[u8], offer: &Offer, host: Box<dyn Host>) -> Result<Self, Error> {
-        let book = Self::join_with(folder, passphrase, &offer.membership, host, |tx| {
+        let mut book = Self::join_with(folder, passphrase, &offer.membership, host, |tx| {
             alone::set_runs(tx, &offer.runs)?;
             keep_given(tx, &offer.addresses)?;
             Ok(Store::set_value(tx, PATH, &offer.path)?)
         })?;
+        if let Given::Root(organisation) = &offer.given
+            && let Err(error) = book.begin(&offer.person, organisation)
+        {
+            drop(book);
+            remove_book(folder);
+            return Err(error);
+        }
         Pending::remove(folder);
         Ok(book)
     }
+}
+
+/// What a path gives a device: its last grant, or without grants the place of a root.
+fn given(path: &GrantPath, own: &DevicePublic) -> Result<Given, EnrolmentError> {
+    let Some((_, grant)) = path.grants().last() else {
+        let root = path.founding().founding().roots.iter().find(|root| root.device == *own);
+        return root.map(|root| Given::Root(root.organisation.clone())).ok_or(EnrolmentError::Damaged);
+    };
+    if grant.device == *own { Ok(Given::Grant(Box::new(grant.clone()))) } else { Err(EnrolmentError::Damaged) }
 }

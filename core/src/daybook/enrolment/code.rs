@@ -10,6 +10,7 @@
 use super::error::EnrolmentError;
 use crate::crypto::{Label, derive_short};
 use crate::id::{five_bits, symbol, symbol_value};
+use crate::limits::ROOTS_MAX;
 
 /// What a code says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,6 +20,12 @@ pub enum CodeKind {
     Request = 1,
     /// The reply to it.
     Reply = 2,
+    /// A request to be one of several roots of an incident that is to begin.
+    RootRequest = 3,
+    /// What all roots are to sign.
+    Proposal = 4,
+    /// The signature of one of them.
+    RootSignature = 5,
 }
 
 /// Most bytes of data in one piece: a QR code of 89 modules, which a terminal of 100 columns shows.
@@ -52,10 +59,24 @@ impl CodeKind {
     /// # Errors
     /// [`EnrolmentError`] tells apart what is mistyped, cut off, of another kind, of another code.
     pub fn read(self, text: &str) -> Result<Vec<u8>, EnrolmentError> {
+        let [code] = self.codes(text)?.try_into().map_err(|_| EnrolmentError::MixedPieces)?;
+        code.whole()
+    }
+
+    /// Reads several codes from all their pieces, in any order; one that is there twice counts once. At least one, in
+    /// the order in which their first pieces come.
+    ///
+    /// # Errors
+    /// As [`CodeKind::read`].
+    pub fn read_all(self, text: &str) -> Result<Vec<Vec<u8>>, EnrolmentError> {
+        self.codes(text)?.into_iter().map(Code::whole).collect()
+    }
+
+    /// The codes whose pieces a text holds, at least one.
+    fn codes(self, text: &str) -> Result<Vec<Code>, EnrolmentError> {
         let values = values(text)?;
         let mut rest = values.as_slice();
-        let mut parts: Vec<Option<Vec<u8>>> = Vec::new();
-        let mut first: Option<([u8; 4], u8)> = None;
+        let mut codes: Vec<Code> = Vec::new();
         while !rest.is_empty() {
             let piece;
             (piece, rest) = Piece::split(rest)?;
@@ -63,29 +84,48 @@ impl CodeKind {
                 return Err(match piece.kind {
                     1 => EnrolmentError::IsRequest,
                     2 => EnrolmentError::IsReply,
+                    3 => EnrolmentError::IsRootRequest,
+                    4 => EnrolmentError::IsProposal,
+                    5 => EnrolmentError::IsRootSignature,
                     _ => EnrolmentError::NewerCode,
                 });
             }
             if piece.number == 0 || piece.number > piece.of {
                 return Err(EnrolmentError::Mistyped);
             }
-            if *first.get_or_insert((piece.set, piece.of)) != (piece.set, piece.of) {
-                return Err(EnrolmentError::MixedPieces);
-            }
-            parts.resize(usize::from(piece.of), None);
-            if let Some(part) = parts.get_mut(usize::from(piece.number - 1)) {
+            let named = (piece.set, piece.of);
+            let code = match codes.iter().position(|code| code.named == named) {
+                Some(place) => codes.get_mut(place),
+                None if codes.len() >= ROOTS_MAX => return Err(EnrolmentError::TooLong),
+                None => {
+                    codes.push(Code { named, parts: vec![None; usize::from(piece.of)] });
+                    codes.last_mut()
+                }
+            };
+            if let Some(part) = code.and_then(|code| code.parts.get_mut(usize::from(piece.number - 1))) {
                 *part = Some(piece.data);
             }
         }
-        let (here, of) = (parts.iter().flatten().count(), parts.len());
-        if of == 0 {
-            return Err(EnrolmentError::NoCode);
-        }
+        if codes.is_empty() { Err(EnrolmentError::NoCode) } else { Ok(codes) }
+    }
+}
+
+/// The pieces of one code that came in.
+struct Code {
+    /// What they share: set, and how many there are.
+    named: ([u8; 4], u8),
+    parts: Vec<Option<Vec<u8>>>,
+}
+
+impl Code {
+    /// The bytes of all its pieces.
+    fn whole(self) -> Result<Vec<u8>, EnrolmentError> {
+        let (here, of) = (self.parts.iter().flatten().count(), self.parts.len());
         if here < of {
             return Err(EnrolmentError::PiecesMissing { here, of });
         }
-        let data: Vec<u8> = parts.into_iter().flatten().flatten().collect();
-        if first.is_some_and(|(named, _)| named != set(&data)) { Err(EnrolmentError::Mistyped) } else { Ok(data) }
+        let data: Vec<u8> = self.parts.into_iter().flatten().flatten().collect();
+        if self.named.0 == set(&data) { Ok(data) } else { Err(EnrolmentError::Mistyped) }
     }
 }
 
@@ -241,6 +281,11 @@ mod tests {
         assert_eq!(CodeKind::Reply.read(&mixed), Err(EnrolmentError::MixedPieces));
         let short = [one[0].as_str(), &one[2]].concat();
         assert_eq!(CodeKind::Reply.read(&short), Err(EnrolmentError::PiecesMissing { here: 2, of: 3 }));
+        assert_eq!(CodeKind::Reply.read_all(&mixed), Err(EnrolmentError::PiecesMissing { here: 2, of: 3 }));
+        let both = [&two[2..], &one, &two].concat().concat();
+        assert_eq!(CodeKind::Reply.read_all(&both), Ok(vec![vec![2; 1_500], vec![1; 1_500]]));
+        let many: String = (0..17).flat_map(|of| CodeKind::Reply.write(&[of; 9]).unwrap()).collect();
+        assert_eq!(CodeKind::Reply.read_all(&many), Err(EnrolmentError::TooLong));
     }
 
     #[test]

@@ -27,11 +27,20 @@ pub enum EnrolmentError {
     #[error("these pieces belong to different codes")]
     MixedPieces,
     /// A request where a reply is needed.
-    #[error("this is a newcomer's request, not the reply to it")]
+    #[error("this is a newcomer's request to be admitted")]
     IsRequest,
     /// A reply where a request is needed.
     #[error("this is the reply to a newcomer, not a request")]
     IsReply,
+    /// A root's request where something else is needed.
+    #[error("this is the request to be a root of an incident that is to begin")]
+    IsRootRequest,
+    /// A proposal where something else is needed.
+    #[error("this is the proposal of an incident, which its roots sign")]
+    IsProposal,
+    /// A root's signature where something else is needed.
+    #[error("this is a root's signature under the proposal of an incident")]
+    IsRootSignature,
     /// A kind of code that this version does not know.
     #[error("this code was made by a newer version of the program")]
     NewerCode,
@@ -85,6 +94,9 @@ impl EnrolmentError {
             Self::MixedPieces => "mixed-pieces",
             Self::IsRequest => "is-request",
             Self::IsReply => "is-reply",
+            Self::IsRootRequest => "is-root-request",
+            Self::IsProposal => "is-proposal",
+            Self::IsRootSignature => "is-root-signature",
             Self::NewerCode => "newer-code",
             Self::TooLong => "enrolment-code-too-long",
             Self::Damaged => "enrolment-code-damaged",
@@ -112,6 +124,9 @@ impl EnrolmentError {
             | Self::MixedPieces
             | Self::IsRequest
             | Self::IsReply
+            | Self::IsRootRequest
+            | Self::IsProposal
+            | Self::IsRootSignature
             | Self::TooLong => ErrorKind::Usage,
             Self::OtherRequest
             | Self::RequestWaits
@@ -136,6 +151,9 @@ impl EnrolmentError {
             Self::MixedPieces => "take all pieces from one screen or file",
             Self::IsRequest => "give it to an administrator, who answers with `daybook enrol grant`",
             Self::IsReply => "give it to the newcomer, who takes it with `daybook enrol accept`",
+            Self::IsRootRequest => "give it to whoever proposes the incident, with `daybook found propose`",
+            Self::IsProposal => "give it to each other root, who signs it with `daybook found sign`",
+            Self::IsRootSignature => "give it to whoever proposed the incident, with `daybook found complete`",
             Self::NewerCode => "install the newer version of the program; nothing was changed",
             Self::Damaged => "ask for the code again from where it came",
             Self::OtherRequest => {

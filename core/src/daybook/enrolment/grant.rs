@@ -14,9 +14,9 @@ use crate::daybook::writing::{Writer, seal_text};
 use crate::id::{CONTROL, CompartmentId, EntryId};
 use crate::limits::{GRANT_DEPTH_MAX, TEXT_BYTES_MAX};
 use crate::roster::{
-    Approve, CompartmentKind, Control, ControlEntry, Grant, PlaceOf, Rights, RightsByScope, Role, Scope,
+    Approve, CompartmentKind, Control, ControlEntry, Grant, GrantPath, PlaceOf, Rights, RightsByScope, Role, Scope,
 };
-use crate::store::{Store, StoredSecret};
+use crate::store::{Secrets, Store, StoredSecret};
 use std::collections::BTreeSet;
 
 /// Most grants and compartments that an administrator is given to make in turn.
@@ -88,17 +88,9 @@ impl Daybook {
                 secrets = current_secrets(writer, &compartments)?;
             }
             keep_parcels(writer, &secrets, &[*request.device()])?;
-            let text = ReplyText {
-                path: alone::path(writer.tx, writer.state, &id)?,
-                control: control_runs(writer, &id, &compartments)?,
-                admission: admission(writer)?,
-                secrets,
-                addresses: terms.addresses.clone(),
-            };
-            let hash = request.hash();
-            let sealed = seal_reply(request.device(), &hash, text.to_bytes().expose(), writer.host)
-                .map_err(|_| Error::Bug("a reply cannot be sealed to a checked key"))?;
-            Ok(EnrolmentReply { request: hash, sealed })
+            let path = alone::path(writer.tx, writer.state, &id)?;
+            let control = control_runs(writer, &id, &compartments)?;
+            reply(writer, request, (path, control), secrets, &terms.addresses)
         })
     }
 }
@@ -163,6 +155,36 @@ fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<
         // What was said against the device before this grant is known here, and overcome by it.
         lifts: state.ring.roster.to_name(request.device().device_id()).into_iter().collect(),
     })
+}
+
+/// The reply to another root of this incident: the founding statement is its path.
+pub(in crate::daybook) fn reply_to_founder(
+    writer: &mut Writer<'_>,
+    request: &EnrolmentRequest,
+    addresses: &[String],
+) -> Result<EnrolmentReply, Error> {
+    let compartments: Vec<CompartmentId> = writer.state.ring.roster.compartments().keys().copied().collect();
+    let secrets = current_secrets(writer, &compartments)?;
+    keep_parcels(writer, &secrets, &[*request.device()])?;
+    let incident = EntryId::new(*writer.state.ring.incident.as_bytes());
+    let path = GrantPath::to_bytes(&writer.state.founding, &[]);
+    let control = control_runs(writer, &incident, &compartments)?;
+    reply(writer, request, (path, control), secrets, addresses)
+}
+
+/// Seals a reply.
+fn reply(
+    writer: &mut Writer<'_>,
+    request: &EnrolmentRequest,
+    (path, control): (Vec<u8>, Vec<Vec<u8>>),
+    secrets: Secrets,
+    addresses: &[String],
+) -> Result<EnrolmentReply, Error> {
+    let text = ReplyText { path, control, admission: admission(writer)?, secrets, addresses: addresses.to_vec() };
+    let hash = request.hash();
+    let sealed = seal_reply(request.device(), &hash, text.to_bytes().expose(), writer.host)
+        .map_err(|_| Error::Bug("a reply cannot be sealed to a checked key"))?;
+    Ok(EnrolmentReply { request: hash, sealed })
 }
 
 fn admission(writer: &Writer<'_>) -> Result<Secret<32>, Error> {

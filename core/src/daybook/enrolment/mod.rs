@@ -20,6 +20,7 @@ mod error;
 mod grant;
 mod reply;
 mod request;
+mod waiting;
 
 pub use accept::Offer;
 pub use code::{Characters, CodeKind};
@@ -27,3 +28,7 @@ pub use error::EnrolmentError;
 pub use grant::Terms;
 pub use reply::EnrolmentReply;
 pub use request::EnrolmentRequest;
+
+pub(super) use grant::reply_to_founder;
+pub(super) use request::Pending;
+pub(super) use waiting::{Found, Waiting};

@@ -7,26 +7,19 @@
 
 use super::code::{Characters, CodeKind};
 use super::error::EnrolmentError;
+use super::waiting::{Found, Waiting};
 use crate::clock::Host;
-use crate::crypto::{
-    DatabaseKey, DevicePublic, DeviceSecret, FieldPlace, KeyFile, KeyFileParams, Label, Place, ReadingKey, Secret,
-    SecretBytes, derive,
-};
+use crate::crypto::{DevicePublic, DeviceSecret, Label, Secret, SecretBytes, derive};
 use crate::daybook::Daybook;
 use crate::daybook::error::Error;
-use crate::daybook::founding::{holds_a_book, write_durably};
-use crate::id::{IncidentId, LogId};
-use std::fs::{self, File};
-use std::io::Read;
+use crate::daybook::founding::holds_a_book;
 use std::path::Path;
 
 /// The file of a folder in which a request waits.
-const FILE: &str = "request";
+const FILE: Waiting = Waiting { name: "request", bytes_max: 4_096 };
 const VERSION: u8 = 1;
 /// Longest name in bytes, so that a request stays below 250 bytes.
 const PERSON_BYTES_MAX: usize = 120;
-/// Length of the file `keys`, which the file `request` begins with.
-const KEY_FILE_BYTES: usize = 134;
 
 /// Who asks to take part, and with which keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -115,7 +108,7 @@ impl EnrolmentRequest {
 }
 
 /// A request that waits in a folder, with its secret keys.
-pub(super) struct Pending {
+pub(in crate::daybook) struct Pending {
     pub device: DeviceSecret,
     pub request: EnrolmentRequest,
 }
@@ -137,28 +130,15 @@ impl Daybook {
         if holds_a_book(folder) {
             return Err(Error::BookExists);
         }
-        if passphrase.is_empty() {
-            return Err(Error::EmptyPassphrase);
-        }
         let device = DeviceSecret::random(host);
         let request = EnrolmentRequest::new(device.public(), person)?;
-        if !anew && folder.join(FILE).exists() {
+        if !anew && FILE.is_in(folder) {
             let waiting = Pending::read(folder, passphrase)?;
             let same = waiting.request.person == request.person;
             return if same { Ok(waiting.request) } else { Err(EnrolmentError::RequestWaits.into()) };
         }
-        let there = folder.exists();
-        fs::create_dir_all(folder)?;
-        let key = DatabaseKey::random(host);
-        let mut bytes = KeyFile::create(passphrase, &key, KeyFileParams::FLOOR, host)?;
         let text = SecretBytes::new([&device.to_secret().expose()[..], request.person.as_bytes()].concat());
-        bytes.extend(sealing_key(&key).seal_field(&PLACE, text.expose()));
-        if let Err(error) = write_durably(folder, FILE, &bytes) {
-            if !there {
-                let _ = fs::remove_dir(folder);
-            }
-            return Err(error);
-        }
+        FILE.write(folder, passphrase, text.expose(), host)?;
         Ok(request)
     }
 }
@@ -166,22 +146,13 @@ impl Daybook {
 impl Pending {
     /// Reads the request that waits in a folder.
     pub fn read(folder: &Path, passphrase: &[u8]) -> Result<Self, Error> {
-        let file = match File::open(folder.join(FILE)) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && holds_a_book(folder) => {
-                return Err(EnrolmentError::AlreadyMember.into());
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(EnrolmentError::NoRequest.into()),
-            other => other?,
+        let text = match FILE.read(folder, passphrase)? {
+            Found::Text(text) => text,
+            Found::Damaged => return Err(EnrolmentError::RequestDamaged.into()),
+            Found::Nothing if holds_a_book(folder) => return Err(EnrolmentError::AlreadyMember.into()),
+            Found::Nothing => return Err(EnrolmentError::NoRequest.into()),
         };
-        let mut bytes = Vec::new();
-        file.take(4_096).read_to_end(&mut bytes)?;
         let damaged = || Error::from(EnrolmentError::RequestDamaged);
-        let (keys, sealed) = bytes.split_at_checked(KEY_FILE_BYTES).ok_or_else(damaged)?;
-        let key = KeyFile::open(keys, passphrase).map_err(|error| match error.into() {
-            Error::KeysDamaged | Error::NotABook => damaged(),
-            other => other,
-        })?;
-        let text = SecretBytes::new(sealing_key(&key).open_field(&PLACE, sealed).map_err(|_| damaged())?);
         let (secret, person) = text.expose().split_at_checked(96).ok_or_else(damaged)?;
         let device = DeviceSecret::from_secret(&Secret::from_slice(secret).ok_or_else(damaged)?);
         let person = std::str::from_utf8(person).map_err(|_| damaged())?;
@@ -190,16 +161,6 @@ impl Pending {
 
     /// Takes the request away, after its reply was accepted.
     pub fn remove(folder: &Path) {
-        // A file that stays tells nothing: it is sealed, and a book stands beside it.
-        let _ = fs::remove_file(folder.join(FILE));
+        FILE.remove(folder);
     }
-}
-
-/// Where the sealed request stands: nowhere in any incident.
-const PLACE: FieldPlace =
-    FieldPlace { entry: Place { incident: IncidentId::ZERO, log: LogId::ZERO, seq: 0 }, field: 0 };
-
-/// The key of the file `request`, which only this file has.
-fn sealing_key(key: &DatabaseKey) -> ReadingKey {
-    ReadingKey::from_secret(Secret::new(*key.key()))
 }

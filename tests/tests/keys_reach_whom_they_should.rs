@@ -190,6 +190,38 @@ fn a_member_that_missed_a_rotation_is_healed_by_any_holder() {
     assert_eq!((status.patients, status.entries.unopened, status.no_key.len()), (3, 0, 0));
 }
 
+/// An entry that waits for review can be opened all the same: its edits are passed through and its facts are flagged.
+#[test]
+fn what_waited_before_its_key_came_is_shown_once_it_comes() {
+    let mut camp = Camp::new(12);
+    let [a, x, missed, gone] = [(); 4].map(|()| camp.admit(Role::Clinician, true));
+    camp.hand_over(0, a);
+    let grant = camp.members[gone].grant;
+    camp.forge(None, revoke(vec![grant]));
+    camp.hear(a, None);
+    camp.write(a, "Okoye").unwrap();
+    assert!(camp.meet(a, x));
+    camp.write(x, "Bello").unwrap();
+    assert!(camp.meet(a, x));
+    let grant = camp.members[x].grant;
+    camp.forge(None, revoke(vec![grant]));
+    camp.hear(a, None);
+    camp.hand_over(a, missed);
+    let entries = camp.members[missed].book.status().unwrap().entries;
+    assert!(entries.waiting > 0 && entries.unopened > 0, "{entries:?}");
+    assert!(camp.meet(a, missed));
+    let book = &mut camp.members[missed].book;
+    assert_eq!(book.status().unwrap().entries.unopened, 0);
+    let said = book.log(None, 100).unwrap().into_iter().filter(|line| line.verdict.starts_with("waiting"));
+    assert!(said.clone().count() > 0);
+    for line in said.filter(|line| line.compartment == "clinical") {
+        assert!(!line.operations.is_empty(), "{line:?}");
+    }
+    let digest = book.digest().unwrap();
+    book.rebuild(&mut |_, _| {}).unwrap();
+    assert_eq!(book.digest().unwrap(), digest);
+}
+
 #[test]
 fn the_recovery_root_has_a_parcel_of_every_epoch_from_the_first_on() {
     let folder = tempfile::tempdir().unwrap();

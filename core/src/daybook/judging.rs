@@ -26,7 +26,7 @@ pub(super) enum Since<'a> {
 pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> Result<(), Error> {
     let again = match since {
         Since::Roster { before, keys } => changed(tx, state, before, keys)?,
-        Since::Keys => not_accepted(tx, |verdict, _| verdict == Verdict::Unopened)?,
+        Since::Keys => not_accepted(tx, may_open)?,
         Since::Asked => not_accepted(tx, |verdict, _| verdict != Verdict::Faulty)?,
     };
     let State { ring, backlog, logs, .. } = state;
@@ -43,6 +43,11 @@ pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> R
     Ok(())
 }
 
+/// Whether new keys may open it: what waits for review may have been judged without being opened.
+fn may_open(verdict: Verdict, _: &str) -> bool {
+    matches!(verdict, Verdict::Unopened | Verdict::Waiting)
+}
+
 /// Entries that were posted and do not count, by their verdict and rule code.
 fn not_accepted(tx: &Connection, which: impl Fn(Verdict, &str) -> bool) -> Result<BTreeSet<EntryKey>, Error> {
     let all = Store::verdicts(tx)?.into_iter();
@@ -55,7 +60,7 @@ fn changed(tx: &Connection, state: &State, before: &Roster, keys: bool) -> Resul
     let changes = now.changed_since(before);
     let mut again = BTreeSet::new();
     if keys {
-        again.extend(not_accepted(tx, |verdict, _| verdict == Verdict::Unopened)?);
+        again.extend(not_accepted(tx, may_open)?);
     }
     if changes.is_empty() {
         return Ok(again);

@@ -397,3 +397,50 @@ fn wrong_addresses_say_what_to_do() {
     compare("errors/sync_wrong_passphrase", &said);
     assert_eq!(said.code, 4);
 }
+
+#[test]
+fn a_revoked_device_hands_over_what_it_wrote_and_a_barred_one_is_turned_away() {
+    let desk = two();
+    let mut server = Server::of(&desk, "book");
+    for tag in ["B-1", "B-2"] {
+        desk.ok(&["--book", "tablet", "patient", "add", "--tag", tag]);
+    }
+    assert_eq!(answer(&sync(&desk, "tablet", &server.address))["in_sync"], true);
+    (0..6).for_each(|n| drop(desk.ok(&["--book", "tablet", "patient", "add", "--tag", &format!("C-{n}")])));
+    desk.ok(&["patient", "add", "--tag", "A-1"]);
+    desk.ok(&["revoke", "tablet", "--reason", "left"]);
+    (0..6).for_each(|n| drop(desk.ok(&["--book", "tablet", "patient", "add", "--tag", &format!("D-{n}")])));
+    desk.ok(&["patient", "add", "--tag", "A-2"]);
+    let said = sync(&desk, "tablet", &server.address);
+    let told = answer(&said);
+    assert_eq!(
+        (said.code, &told["former"], &told["in_sync"]),
+        (7, &Value::from("here"), &Value::from(false)),
+        "{said:?}"
+    );
+    assert_eq!((told["sent"].as_u64(), told["declined"].as_array().map(Vec::len)), (Some(12), Some(0)), "{told}");
+    let error: Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!((&error["code"], &error["saved"]), (&Value::from("former"), &Value::from("everything")), "{error}");
+    let ended = server.event("ended");
+    let ended = if ended["received"] == 12 { ended } else { server.event("ended") };
+    assert_eq!((&ended["former"], ended["received"].as_u64()), (&Value::from("there"), Some(12)), "{ended}");
+    // All of it waits on both sides, and she was shown nothing of what the others wrote.
+    let counts = |book: &str| desk.json(&["--book", book, "status"]);
+    let (here, there) = (counts("book"), counts("tablet"));
+    assert_eq!((&here["entries"]["waiting"], &here["patients"]), (&Value::from(12), &Value::from(4)), "{here}");
+    assert_eq!((&there["entries"]["own_waiting"], &there["patients"]), (&Value::from(12), &Value::from(2)), "{there}");
+    assert_eq!(there["ended"], true);
+    assert_eq!(desk.run(&["--book", "tablet", "patient", "show", "A-1"]).code, 2);
+    let said = desk.run(&["--book", "tablet", "sync", &server.address]);
+    let lines = said.stdout.replace(|c: char| c.is_ascii_digit(), "#");
+    assert!(lines.starts_with("handed over to R. Alvarez, County Health: # entries came and # went"), "{said:?}");
+    assert!(said.stderr.contains("waits for review"), "{said:?}");
+    // The caller says it as the server does.
+    let other = Server::of(&desk, "tablet");
+    let said = desk.run(&["sync", &other.address]);
+    assert!(said.code == 0 && said.stdout.starts_with("tablet, County Health is no member any more"), "{said:?}");
+    desk.ok(&["bar", "tablet"]);
+    let said = sync(&desk, "tablet", &server.address);
+    let error: Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!((said.code, &error["code"]), (4, &Value::from("S-006")), "{said:?}");
+}

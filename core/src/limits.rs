@@ -78,6 +78,11 @@ pub const STRANGE_LOGS_MAX: usize = 1_024;
 /// Most bytes of them.
 pub const STRANGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Most bytes of runs that are taken in from one device whose grants ended.
+pub const FORMER_BYTES_PER_DEVICE_MAX: u64 = 16 * 1024 * 1024;
+/// Most bytes of them from all such devices.
+pub const FORMER_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Most beginnings of runs that are kept until their signed heads come, of those that one device brought.
 pub const BEGUN_PER_DEVICE_MAX: usize = 256;
 /// Most bytes of them: two runs of the greatest length.

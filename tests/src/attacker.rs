@@ -23,7 +23,10 @@ pub mod kind {
     pub const WANT: u8 = 12;
     pub const RECEIPT: u8 = 13;
     pub const BYE: u8 = 14;
+    pub const KEYS: u8 = 15;
+    pub const PARCELS: u8 = 16;
     pub const FLOOD: u8 = 20;
+    pub const FORMER: u8 = 21;
     pub const MORE: u8 = 128;
 }
 

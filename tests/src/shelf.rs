@@ -35,7 +35,9 @@ pub struct MemoryShelf {
     incident: IncidentId,
     logs: Vec<KeptLog>,
     /// Grants that do not hold.
-    pub fallen: BTreeSet<EntryId>,
+    pub ended: BTreeSet<EntryId>,
+    /// Grants whose holders are barred.
+    pub barred: BTreeSet<EntryId>,
     /// Grants whose shift is over.
     pub off_duty: BTreeSet<EntryId>,
     /// Grants that are known; the others speak by their path. All, if none is named.
@@ -63,7 +65,8 @@ impl MemoryShelf {
         Self {
             incident,
             logs: Vec::new(),
-            fallen: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            barred: BTreeSet::new(),
             off_duty: BTreeSet::new(),
             known: BTreeSet::new(),
             apart: BTreeSet::new(),
@@ -207,7 +210,8 @@ impl Shelf for MemoryShelf {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         let Some((id, _)) = path.grants().last() else { return Ok(Standing::Member) };
         Ok(match () {
-            () if self.fallen.contains(id) => Standing::Fallen,
+            () if self.barred.contains(id) => Standing::Barred,
+            () if self.ended.contains(id) => Standing::Former,
             () if self.off_duty.contains(id) => Standing::OffDuty,
             () if self.known.is_empty() || self.known.contains(id) => Standing::Member,
             () => Standing::ByPath,
@@ -222,6 +226,7 @@ impl Shelf for MemoryShelf {
         let heads = |(number, log): (usize, &KeptLog)| LogHeads {
             log: log.log,
             number: number as i64,
+            device: log.name.device,
             compartment: log.name.compartment,
             lane: log.name.lane,
             branches: log.branches.clone(),

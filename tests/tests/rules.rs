@@ -13,7 +13,8 @@ use daybook_core::daybook::{Daybook, IngestReport};
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
 use daybook_core::exchange::{Holder, ImportBook, ImportOptions, ImportReport, PreviousImport, Source, import};
 use daybook_core::id::{
-    CONTROL, CommitId, CompartmentId, EntryId, ImportId, Incarnation, IncidentId, KeyId, Lane, LogId, PatientId,
+    CONTROL, CommitId, CompartmentId, DeviceId, EntryId, ImportId, Incarnation, IncidentId, KeyId, Lane, LogId,
+    PatientId,
 };
 use daybook_core::limits::{CONTROL_BODY_BYTES_MAX, SEALED_BODY_BYTES_MAX};
 use daybook_core::log::{HeadOf, LogName, PROOF_BYTES_MAX, Proof, Run, RunBuilder, Shown, Tip};
@@ -25,7 +26,7 @@ use daybook_core::roster::{
     CompartmentKind, Control, ControlBody, Endorse, Founding, Grant, GrantPath, PlaceOf, Revoke, Rights, RightsByScope,
     Role, Root, Scope, SignedFounding,
 };
-use daybook_core::sync::{Reason, Session, SessionRule, Side};
+use daybook_core::sync::{Outcome, Reason, Session, SessionRule, Shelf, Side};
 use daybook_tests::attacker::{self, Attacker, kind};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair;
@@ -471,6 +472,55 @@ fn e013_frame_of_parcels_is_no_group_of_parcels() {
     let file = file_of(&world.founding, &frames);
     let report = book.ingest(&mut file.as_slice(), &mut |_| {}).unwrap();
     assert_eq!((report.new, report.cut_off, report.refused), (2, false, vec![("E-013".to_owned(), 3)]));
+}
+
+#[test]
+fn e015_no_room_for_what_a_former_member_brings() {
+    let mut world = World::new(12, 3, Role::Clinician);
+    let (_folder, mut book) = reader(&mut world);
+    let clinical = world.compartment(CompartmentKind::Clinical);
+    let (id, _, key) = world.epochs[&clinical].clone();
+    let incident = world.incident;
+    let revoke = |world: &World, at: usize| {
+        let (grants, devices) = (vec![world.authors[at].grant], vec![world.authors[at].device.public().device_id()]);
+        Control::Revoke(Revoke { grants, spares: vec![], cuts: vec![], devices, reason: None, part: None })
+    };
+    (0..2).for_each(|at| {
+        let revoke = revoke(&world, at);
+        world.control(revoke);
+    });
+    assert_eq!(take(&mut book, &world.control_runs()).refused, []);
+    // 300 bodies of the greatest length: more than 16 MiB. Nobody can open them, but they are taken.
+    let body = vec![7; 60_000];
+    let log = (clinical, Lane::Routine);
+    let mut bring = |at: usize, from: usize, to: usize| {
+        let author = &mut world.authors[at];
+        let held = author.logs.get(&log).map_or(0, |log| log.entries.len());
+        (held..to).for_each(|_| {
+            author.append(&incident, log, &body, Some((&id, &key)));
+        });
+        let runs = (from..to).step_by(10).map(|at| author.logs[&log].run(at, (at + 10).min(to)));
+        (author.device.public().device_id(), runs.collect::<Vec<_>>())
+    };
+    let mut take = |(from, runs): &(DeviceId, Vec<Vec<u8>>)| {
+        let count = |kind: fn(&Outcome) -> bool, all: &[Outcome]| all.iter().filter(|one| kind(one)).count();
+        let outcomes = Shelf::take(&mut book, *from, runs).unwrap();
+        let declined = count(|one| *one == Outcome::Declined("E-015"), &outcomes);
+        (count(|one| matches!(one, Outcome::Taken { .. }), &outcomes), declined)
+    };
+    let first = bring(0, 0, 300);
+    let room = 16 * 1024 * 1024 / first.1[0].len();
+    assert_eq!(take(&first), (room, 30 - room));
+    // It stays so in the next session, and what is here costs nothing again; another one is not held up.
+    assert_eq!(take(&bring(0, room * 10, 300)), (0, 30 - room));
+    assert_eq!(take(&bring(1, 0, 20)), (2, 0));
+    // A member who brings the same is not counted.
+    let member = world.authors[2].device.public().device_id();
+    assert_eq!(take(&(member, bring_again(&world, log, room * 10))), (30 - room, 0));
+}
+
+fn bring_again(world: &World, log: (CompartmentId, Lane), from: usize) -> Vec<Vec<u8>> {
+    (from..300).step_by(10).map(|at| world.authors[0].logs[&log].run(at, at + 10)).collect()
 }
 
 // F: what needs the key. The entry is stored and relayed, without effect.
@@ -1642,12 +1692,12 @@ fn s005_the_grant_path_belongs_to_another_device() {
 }
 
 #[test]
-fn s006_the_grant_does_not_hold_here() {
+fn s006_the_device_is_barred() {
     let (world, mut book, mut session) = called();
-    book.fallen.insert(world.authors[0].grant);
+    book.barred.insert(world.authors[0].grant);
     let (device, path) = (&world.authors[0].device, world.path(Some(0)));
     Attacker::introduced(&world, device, &path, &mut session, &mut book);
-    ends_with(&mut session, SessionRule::Fallen, "S-006");
+    ends_with(&mut session, SessionRule::Barred, "S-006");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! not verify; another session of the same book goes on meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+use daybook_core::crypto::Purpose;
 use daybook_core::id::Lane;
 use daybook_core::roster::{CompartmentKind, Role};
 use daybook_core::sync::{Event, Reason, Session, SessionRule, Side};
@@ -69,14 +70,14 @@ fn a_member_of_another_incident_is_a_stranger() {
 }
 
 #[test]
-fn a_grant_that_fell_is_not_served_and_an_unknown_one_is() {
+fn a_device_that_is_barred_is_not_served_and_one_with_an_unknown_grant_is() {
     let mut world = World::new(1, 2, Role::Clinician);
     let (mut book, mut session) = called(&mut world);
-    book.fallen.insert(world.authors[1].grant);
+    book.barred.insert(world.authors[1].grant);
     Attacker::introduced(&world, &world.authors[1].device, &world.path(Some(1)), &mut session, &mut book);
-    assert_eq!(ended(&mut session), Some(Reason::Rule(SessionRule::Fallen)));
+    assert_eq!(ended(&mut session), Some(Reason::Rule(SessionRule::Barred)));
     // Unknown here: its path speaks for it at once.
-    book.fallen.clear();
+    book.barred.clear();
     book.known.insert(world.authors[0].grant);
     let mut session = daybook_tests::pair::session(Side::Called, world.credentials(None), 1);
     member(&world, &mut session, &mut book);
@@ -130,6 +131,31 @@ fn a_peer_that_never_reads_costs_no_memory_and_is_left() {
     assert!(session.has_output(), "a ping waits");
     session.handle_timeout(80_000, &mut book);
     assert_eq!(ended(&mut session), Some(Reason::Rule(SessionRule::Slow)));
+}
+
+#[test]
+fn a_member_who_gives_receipts_without_end_is_left_as_soon_as_one_who_asks() {
+    let mut world = World::new(1, 2, Role::Clinician);
+    let (mut book, mut session) = called(&mut world);
+    let (device, path) = (&world.authors[1].device, world.path(Some(1)));
+    let mut attacker = Attacker::introduced(&world, device, &path, &mut session, &mut book);
+    let frames = attacker.hear(&mut session, &mut book);
+    // It says that it holds the same, and then signs for something else, again and again.
+    let roots = frames.into_iter().find(|(number, _)| *number == kind::ROOTS).expect("its roots").1;
+    attacker.say(kind::ROOTS, &roots, &mut session, &mut book);
+    assert!(session.is_live());
+    let (frontier, incarnation) = ([5; 32], world.authors[1].incarnation);
+    let (signer, receiver) = (device.public().device_id(), world.root.device.public().device_id());
+    let of =
+        [&world.incident.as_bytes()[..], signer.as_bytes(), incarnation.as_bytes(), receiver.as_bytes(), &frontier];
+    let signature = device.signing.sign(Purpose::Receipt, &of.concat());
+    let receipt = [&frontier[..], incarnation.as_bytes(), &signature.0].concat();
+    let said = (1..1_000).find(|_| {
+        attacker.say(kind::RECEIPT, &receipt, &mut session, &mut book);
+        session.is_ended()
+    });
+    // Each makes the other side look at all of its logs, and costs as much as roots do.
+    assert_eq!((said, ended(&mut session)), (Some(127), Some(Reason::Rule(SessionRule::Spent))));
 }
 
 #[test]

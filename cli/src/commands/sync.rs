@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use daybook_core::net::{self, Agreement, Dial, NetLimits, Notice, Report};
+use daybook_core::net::{self, Agreement, Dial, Former, NetLimits, Notice, Report};
 use daybook_core::sync::{Reason, SessionRule};
 
 use crate::commands::serve;
@@ -110,6 +110,12 @@ fn answer(report: &Report) -> Answer {
     }
     let ended_well = matches!(report.reason, Reason::Closed | Reason::ClosedByPeer);
     let text = match report.agreement {
+        Agreement::HandedOver if ended_well && report.former == Former::There => {
+            let text =
+                format!("{with} is no member any more; what was written there was taken, and waits for review: {text}");
+            return Ok(Reply::new(meeting::report(report), text));
+        }
+        Agreement::HandedOver => format!("handed over to {with}: {text}"),
         Agreement::InSync if ended_well => {
             let text = format!("in sync with {with}: {text}");
             return Ok(Reply::new(meeting::report(report), text));
@@ -124,23 +130,39 @@ fn answer(report: &Report) -> Answer {
     Err(failure(report, ended_well).showing(reply))
 }
 
+/// This device was ended, or both were, each by what the other knows.
+fn no_member(former: Former) -> Failure {
+    let (message, next) = match former {
+        Former::Both => (
+            "each of the two devices was ended by what the other knows; neither took anything",
+            "sync with another device of the incident",
+        ),
+        Former::Nobody | Former::Here | Former::There => (
+            "this device is no member any more: what was written on it was handed over and waits for review",
+            "ask an administrator to endorse it, or to admit this device again; `daybook status` shows what waits",
+        ),
+    };
+    Failure::new("former", Kind::Part, message).then(next)
+}
+
 /// What came in between, what is safe, and what to do next.
 fn failure(report: &Report, ended_well: bool) -> Failure {
     let saved = match (report.received, report.agreement) {
-        (_, Agreement::InSync) => Kept::Everything,
+        (_, Agreement::InSync | Agreement::HandedOver) => Kept::Everything,
         (0, _) => Kept::Nothing,
         _ => Kept::Part,
     };
     let known = report.who.is_some();
     let code = report.reason.code().to_owned();
     let failure = match &report.reason {
+        Reason::Closed | Reason::ClosedByPeer if report.agreement == Agreement::HandedOver => no_member(report.former),
         Reason::Closed | Reason::ClosedByPeer if ended_well && known => {
             Failure::new("done-in-part", Kind::Part, "the two books differ in what neither could take from the other")
                 .then("sync both with an administrator's device; the codes are explained in docs/rules.md")
         }
         Reason::Rule(SessionRule::Hello) => Failure::new(code, Kind::Denied, "the other side is not of this incident")
             .then("check the address, and that both devices were enrolled in the same incident"),
-        Reason::Rule(SessionRule::Fallen) => Failure::new(code, Kind::Denied, "the other device was ended or barred")
+        Reason::Rule(SessionRule::Barred) => Failure::new(code, Kind::Denied, "the other device is barred")
             .then("ask an administrator; nothing was given to it"),
         Reason::Cut | Reason::Closed | Reason::ClosedByPeer if !known => {
             Failure::new("hung-up", Kind::Environment, "the other side hung up before it said who it is")
@@ -157,7 +179,7 @@ fn failure(report: &Report, ended_well: bool) -> Failure {
                 .then("sync again; it goes on where it stopped, and what came is safe")
         }
         Reason::EndedByPeer(code) if code == "S-006" => {
-            Failure::new(code.clone(), Kind::Denied, "the other side says that this device was ended or barred")
+            Failure::new(code.clone(), Kind::Denied, "the other side says that this device is barred")
                 .then("ask an administrator of the incident")
         }
         Reason::EndedByPeer(code) if code == "S-014" => {

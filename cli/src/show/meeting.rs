@@ -1,7 +1,7 @@
 //! What happens while books sync, as lines for people and as objects.
 
 use daybook_core::daybook::Author;
-use daybook_core::net::{Agreement, Notice, Report};
+use daybook_core::net::{Agreement, Former, Notice, Report};
 use daybook_core::sync::Reason;
 use serde_json::{Value, json};
 
@@ -52,6 +52,9 @@ pub fn line(notice: &Notice) -> Option<String> {
         Notice::TurnedAway { from } => format!("{from}: turned away, too many are connected"),
         Notice::Known { seat, who } => format!("[{seat}] {} is here", name(Some(who))),
         Notice::Agreed { seat, agreement: Agreement::InSync } => format!("[{seat}] both books hold the same"),
+        Notice::Agreed { seat, agreement: Agreement::HandedOver } => {
+            format!("[{seat}] one of the two is no member any more: what it wrote was handed over, and nothing else")
+        }
         Notice::Agreed { seat, .. } => format!("[{seat}] the books differ in what neither could take from the other"),
         Notice::Ended(report) => format!("[{}] {}: {}", report.seat, name_or_address(report), sentence(report)),
         _ => return None,
@@ -72,9 +75,20 @@ pub fn report(report: &Report) -> Value {
         "bytes_received": report.bytes_received,
         "ms": report.ms,
         "in_sync": report.agreement == Agreement::InSync,
+        "former": former(report.former),
         "declined": declined.collect::<Vec<Value>>(),
         "own_entries_returned": report.own_entries_returned,
     })
+}
+
+/// Which of the two is a former member; null if neither is.
+const fn former(former: Former) -> Option<&'static str> {
+    match former {
+        Former::Nobody => None,
+        Former::Here => Some("here"),
+        Former::There => Some("there"),
+        Former::Both => Some("both"),
+    }
 }
 
 /// What a connection did, in one sentence, with why it ended if that is not the usual.

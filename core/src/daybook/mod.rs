@@ -14,6 +14,7 @@ mod error;
 mod findings;
 mod floods;
 mod forks;
+mod former;
 mod founding;
 mod holdings;
 mod imports;

@@ -13,7 +13,7 @@ use crate::roster::{
     Branch, Chains, CompartmentKind, Control, ControlBody, ControlEntry, Held, PlaceOf, Rights, Roster, SealedText,
     SignedFounding,
 };
-use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry};
+use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry, Verdict};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +32,9 @@ pub(super) mod value {
     /// Runs of control entries that are known without their chain.
     pub const ALONE: &str = "control alone";
 }
+
+/// The code of a control entry whose body is not here.
+pub(super) const WITHHELD: &str = "withheld";
 
 /// Sealed text of a control entry, by field number.
 pub(super) const FIELD_PERSON: u16 = 2;
@@ -211,6 +214,15 @@ fn chains(connection: &Connection, control: &[ControlEntry]) -> Result<Chains, S
         }
     }
     Ok(chains)
+}
+
+/// The verdict on a control entry that the fold does not take: it is faulty for everybody, or its body is not here, as a
+/// former member is told only what concerns it.
+pub(super) fn control_without_effect(entry: &StoredEntry) -> (Verdict, &'static str) {
+    match entry.sealed() {
+        crate::entry::Sealed::Body(_) => (Verdict::Faulty, "F-010"),
+        crate::entry::Sealed::Erased { .. } => (Verdict::Erased, WITHHELD),
+    }
 }
 
 /// A control entry as the fold takes it; none if its body does not fit the schema (faulty, for everybody).

@@ -3,9 +3,11 @@
 use super::Daybook;
 use super::error::Error;
 use super::floods;
+use super::former::{self, Concerning, Service};
 use super::keys::shift;
-use super::state::value;
+use super::state::{State, value};
 use super::strangers::NO_ROOM;
+use super::transfer::FORMER_NO_ROOM;
 use crate::crypto::{DevicePublic, DeviceSecret, ParcelGroup};
 use crate::entry::Sealed;
 use crate::id::{CompartmentId, DeviceId, EntryId, KeyId, LogId};
@@ -13,12 +15,12 @@ use crate::limits::ENTRIES_PER_RUN_MAX;
 use crate::log::{Beginning, Proof, Run, RunBuilder};
 use crate::record::EntryRef;
 use crate::roster::{CompartmentOf, GrantPath};
-use crate::store::{EntryKey, Store};
+use crate::store::{EntryKey, LogTips, Store};
 use crate::sync::{
     Covered, Credentials, FloodName, Kept, Limits, LogHeads, OutRun, Outcome, Peer, Piece, Receipt, Session, Shelf,
     Side, Standing, Trouble, Want,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the local value that holds the grant path as it was given.
 pub(super) const PATH: &str = "grant path";
@@ -142,6 +144,7 @@ impl Daybook {
                 None => outcome(report.new, came),
                 Some((code, _)) if code == "E-003" => Outcome::Declined("E-003"),
                 Some((code, _)) if code == NO_ROOM => Outcome::Declined(NO_ROOM),
+                Some((code, _)) if code == FORMER_NO_ROOM => Outcome::Declined(FORMER_NO_ROOM),
                 Some((code, _)) if code == "E-014" => Outcome::Declined("E-014"),
                 Some(_) => Outcome::Declined("E-010"),
             });
@@ -179,31 +182,36 @@ impl From<crate::store::StoreError> for Trouble {
     }
 }
 
-impl From<crate::store::LogTips> for LogHeads {
-    fn from(tips: crate::store::LogTips) -> Self {
-        let crate::store::LogTips { number, log, compartment, lane, branches } = tips;
-        Self { log, number, compartment, lane, branches }
-    }
+/// The heads of a log, with the device that writes it.
+fn heads_of(connection: &rusqlite::Connection, state: &State, tips: LogTips) -> Result<LogHeads, Error> {
+    let LogTips { number, log, compartment, lane, branches } = tips;
+    let device = match state.logs.get(number).map(|row| row.name.device) {
+        Some(device) => device,
+        // Another process has just begun it.
+        None => Store::log_of_number(connection, number)?.ok_or(Error::Bug("a log without a name"))?.name.device,
+    };
+    Ok(LogHeads { log, number, device, compartment, lane, branches })
 }
 
 impl Shelf for Daybook {
     fn recognise(&mut self, path: &GrantPath) -> Result<Standing, Trouble> {
         self.refresh()?;
-        let Some((id, grant)) = path.grants().last() else { return Ok(Standing::Member) };
-        if self.state.ring.roster.is_barred(grant.device.device_id()).is_some() {
-            return Ok(Standing::Fallen);
-        }
+        let Some((_, grant)) = path.grants().last() else { return Ok(Standing::Member) };
         let device = grant.device.device_id();
-        let held = self.state.ring.roster.grants().get(id);
-        let member = held.is_some_and(|held| held.device == device && held.in_force());
-        if !member {
-            // While one of its grants is not here, nothing here tells that the last of them fell.
-            let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
-            if path.grants().iter().all(|(id, _)| here(id)) {
-                return Ok(Standing::Fallen);
+        let service = former::service(&self.state.ring.roster, device);
+        match service {
+            Service::Barred => return Ok(Standing::Barred),
+            Service::Member => {}
+            Service::Former => {
+                // While one of its grants is not here, nothing here tells that the last of them fell.
+                let here = |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id);
+                let stopped = self.state.ring.roster.is_barred(device).is_some();
+                if stopped || path.grants().iter().all(|(id, _)| here(id)) {
+                    return Ok(Standing::Former);
+                }
+                // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
+                self.take_runs(path.runs())?;
             }
-            // Kept alone, its grants count all the same, so that what the peer wrote need not wait for their chain.
-            self.take_runs(path.runs())?;
         }
         if let Some(end) = shift::end(&self.state, device) {
             let now_ms = self.host.now_ms();
@@ -211,7 +219,7 @@ impl Shelf for Daybook {
                 return Ok(Standing::OffDuty);
             }
         }
-        Ok(if member { Standing::Member } else { Standing::ByPath })
+        Ok(if service == Service::Member { Standing::Member } else { Standing::ByPath })
     }
 
     fn added_roots(&mut self) -> Result<Vec<DevicePublic>, Trouble> {
@@ -223,8 +231,11 @@ impl Shelf for Daybook {
 
     fn recognise_root(&mut self, root: DeviceId) -> Result<Standing, Trouble> {
         self.refresh()?;
-        let ended = self.state.ring.roster.is_ended_root(root);
-        Ok(if ended { Standing::Fallen } else { Standing::Member })
+        Ok(match former::service(&self.state.ring.roster, root) {
+            Service::Member => Standing::Member,
+            Service::Former => Standing::Former,
+            Service::Barred => Standing::Barred,
+        })
     }
 
     fn apart(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
@@ -240,15 +251,39 @@ impl Shelf for Daybook {
         Ok(roster.compartments().iter().filter_map(apart).collect())
     }
 
+    fn apart_from_former(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
+        self.refresh()?;
+        Ok(former::apart(&self.state, peer.device))
+    }
+
+    fn concerning(&mut self, former: DeviceId) -> Result<BTreeMap<LogId, u64>, Trouble> {
+        self.refresh()?;
+        Ok(Concerning::of(&self.state, former).logs())
+    }
+
+    fn runs_concerning(
+        &mut self,
+        former: DeviceId,
+        piece: Piece,
+        frame: usize,
+        bytes: usize,
+    ) -> Result<Vec<OutRun>, Trouble> {
+        let mut runs = self.runs(piece, frame, bytes)?;
+        let concerning = Concerning::of(&self.state, former);
+        for run in &mut runs {
+            run.bytes = concerning.withhold(&run.bytes, &self.state)?;
+        }
+        Ok(runs)
+    }
+
     fn frontier(&mut self) -> Result<Vec<LogHeads>, Trouble> {
         let connection = self.store.read()?;
         let tips = Store::frontier(connection)?;
-        if self.state.floods.is_empty() {
-            return Ok(tips.into_iter().map(LogHeads::from).collect());
-        }
         let mut held = Vec::with_capacity(tips.len());
         for tips in tips {
-            held.extend(floods::cut(connection, &self.state, tips)?.map(LogHeads::from));
+            if let Some(tips) = floods::cut(connection, &self.state, tips)? {
+                held.push(heads_of(connection, &self.state, tips)?);
+            }
         }
         Ok(held)
     }
@@ -256,7 +291,8 @@ impl Shelf for Daybook {
     fn heads(&mut self, log: &LogId) -> Result<Option<LogHeads>, Trouble> {
         let connection = self.store.read()?;
         let Some(tips) = Store::tips_of(connection, log)? else { return Ok(None) };
-        Ok(floods::cut(connection, &self.state, tips)?.map(LogHeads::from))
+        let held = floods::cut(connection, &self.state, tips)?;
+        Ok(held.map(|tips| heads_of(connection, &self.state, tips)).transpose()?)
     }
 
     fn holds(&mut self, log: i64, seq: u64, id: &[u8]) -> Result<Option<u8>, Trouble> {

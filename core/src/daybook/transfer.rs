@@ -12,9 +12,10 @@ use super::ahead::RunBatch;
 use super::enrolment::alone;
 use super::error::Error;
 use super::floods::{self, Kept};
+use super::former::{self, Brought};
 use super::judging::{Since, rejudge};
 use super::keys::{open_keys, parcels_to_carry};
-use super::state::{State, control_entry, value};
+use super::state::{State, control_entry, control_without_effect, value};
 use super::strangers::{Counted, NO_ROOM, Room};
 use super::types::IngestReport;
 use super::writing::Writer;
@@ -29,11 +30,14 @@ use crate::log::{Proof, Run, RunBuilder, VerifiedRun};
 use crate::merge::{Intake, Logs, ReadRun};
 use crate::mutant::{self, Mutant};
 use crate::roster::{FoundingError, SignedFounding};
-use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError, Verdict};
+use crate::store::{BranchOf, Declined, EntryKey, LogRow, Store, StoreError};
 use crate::view;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+
+/// The rule code of a run for which there is no room, since its bringer's grant ended.
+pub(super) const FORMER_NO_ROOM: &str = "E-015";
 
 const MAGIC: &[u8; 12] = b"DAYBOOK LOG\0";
 const RUN: u8 = 1;
@@ -204,6 +208,7 @@ impl Daybook {
             let mut sum = TakenIn { bringer, ..TakenIn::default() };
             take(writer, &mut sum)?;
             sum.strangers.keep(writer.tx)?;
+            sum.brought.keep(writer.tx)?;
             if sum.control {
                 join_alone(writer.tx, writer.state)?;
                 let before = std::mem::take(&mut writer.state.ring.roster);
@@ -285,6 +290,7 @@ struct TakenIn {
     /// Who brought the runs.
     bringer: DeviceId,
     strangers: Counted,
+    brought: Brought,
 }
 
 impl TakenIn {
@@ -306,6 +312,11 @@ impl TakenIn {
             self.refuse(NO_ROOM);
             return Ok(());
         }
+        let left = self.brought.room(writer.tx, &writer.state.ring.roster, self.bringer, counted)?;
+        if matches!(left, former::Room::No) {
+            self.refuse(FORMER_NO_ROOM);
+            return Ok(());
+        }
         let mut taken = take_run(writer.tx, writer.state, run, read);
         if matches!(taken, Err(Declined::Flood))
             && floods::make_room(writer.tx, writer.state, run)? == floods::Room::Made
@@ -317,6 +328,9 @@ impl TakenIn {
             Ok(taken) => {
                 if taken.new > 0 && matches!(room, Room::Some) {
                     self.strangers.count(self.bringer, counted);
+                }
+                if taken.new > 0 && matches!(left, former::Room::Some) {
+                    self.brought.count(self.bringer, bytes.len());
                 }
                 self.report.new += taken.new;
                 self.report.known += taken.known;
@@ -428,7 +442,7 @@ fn take_control(tx: &Connection, state: &mut State, key: EntryKey) -> Result<(),
     let (Some(stored), Some(log)) = (Store::entry(tx, key)?, state.logs.get(key.log())) else { return Ok(()) };
     match control_entry(log, &stored) {
         Some(entry) => state.control.push(entry),
-        None => Store::set_verdict(tx, key, Some((Verdict::Faulty, "F-010")))?,
+        None => Store::set_verdict(tx, key, Some(control_without_effect(&stored)))?,
     }
     Ok(())
 }

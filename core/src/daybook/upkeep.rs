@@ -3,7 +3,7 @@
 use super::charts::{entry_code, operation_text};
 use super::error::Error;
 use super::judging::{Since, rejudge};
-use super::state::{State, control_entry, value};
+use super::state::{State, WITHHELD, control_entry, control_without_effect, value};
 use super::types::{EntryCounts, LogLine, Status, VerifyReport};
 use super::writing::Writer;
 use super::{Daybook, VIEWS_VERSION, view_tables};
@@ -52,6 +52,8 @@ impl Daybook {
             && (roster.grants().values().any(|held| held.device == self.state.device_id)
                 || roster.is_ended_root(self.state.device_id));
         entries.accepted = entries.total - entries.waiting - entries.faulty - entries.unopened - entries.erased;
+        // Bodies of control entries that are for others: neither erased nor without effect.
+        entries.erased -= count(&format!("SELECT count(*) FROM verdict WHERE code = '{WITHHELD}'"))?;
         let resolved = count("SELECT count(*) FROM finding WHERE id IN (SELECT finding FROM resolution)")?;
         let mut forked = 0;
         for fork in self.forks()? {
@@ -155,6 +157,7 @@ impl Daybook {
             Some((Verdict::Waiting, code)) => format!("waiting for review ({code})"),
             Some((Verdict::Faulty, code)) => format!("faulty ({code})"),
             Some((Verdict::Unopened, _)) => "no key here".to_owned(),
+            Some((Verdict::Erased, code)) if code == WITHHELD => "not for this device".to_owned(),
             Some((Verdict::Erased, _)) => "erased".to_owned(),
         };
         Ok(Some(LogLine {
@@ -257,7 +260,7 @@ pub(super) fn make_anew(writer: &mut Writer<'_>, progress: &mut dyn FnMut(u64, u
         for branch in Store::branches(tx, log.number)? {
             Store::entries(tx, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
                 if control_entry(log, &entry).is_none() {
-                    Store::set_verdict(tx, entry.key, Some((Verdict::Faulty, "F-010")))?;
+                    Store::set_verdict(tx, entry.key, Some(control_without_effect(&entry)))?;
                 }
                 Ok::<bool, Error>(true)
             })?;

@@ -60,6 +60,11 @@ impl Logs {
     pub fn get(&self, number: i64) -> Option<&LogRow> {
         self.by_number.get(&number)
     }
+
+    /// The logs that a device wrote, in order of their numbers.
+    pub fn of_device(&self, device: DeviceId) -> impl Iterator<Item = &LogRow> {
+        self.by_number.values().filter(move |log| log.name.device == device)
+    }
 }
 
 /// One operation as the table keeps it.

@@ -1,6 +1,6 @@
 //! The thread that has the book: all sessions are driven here, one step at a time.
 
-use super::notice::{Agreement, NetError, Notice, Report};
+use super::notice::{Agreement, Former, NetError, Notice, Report};
 use crate::daybook::{Author, Daybook};
 use crate::sync::{Event, Limits, Reason, Session, Side};
 use std::collections::{BTreeMap, VecDeque};
@@ -208,6 +208,7 @@ impl Desk {
             bytes_received: 0,
             ms: 0,
             agreement: Agreement::Open,
+            former: Former::Nobody,
             declined: Vec::new(),
             own_entries_returned: false,
             reason: Reason::Cut,
@@ -373,6 +374,14 @@ fn note(
         }
         Event::InSync => {
             agreed = Some(Agreement::InSync);
+            None
+        }
+        Event::HandedOver => {
+            agreed = Some(Agreement::HandedOver);
+            None
+        }
+        Event::Former { here } => {
+            seat.report.former.note(here);
             None
         }
         Event::Differs => {

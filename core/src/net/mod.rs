@@ -14,7 +14,7 @@ mod notice;
 mod stream;
 mod tcp;
 
-pub use notice::{Agreement, NetError, Notice, Report};
+pub use notice::{Agreement, Former, NetError, Notice, Report};
 pub use tcp::{Dial, Stop, asked_to_stop, dial, meet, serve};
 
 use crate::sync::Limits;

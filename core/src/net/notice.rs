@@ -75,8 +75,34 @@ pub enum Agreement {
     Open,
     /// They differ in what neither could bring to the other.
     Differs,
+    /// One is a former member: what it wrote is durable on the other side, and nothing else was exchanged.
+    HandedOver,
     /// Both hold the same, durably.
     InSync,
+}
+
+/// Who of the two is a former member, by what the other knows: it hands over what it wrote, and is told what concerns it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Former {
+    /// Neither.
+    Nobody,
+    /// This side.
+    Here,
+    /// The other side.
+    There,
+    /// Each to the other.
+    Both,
+}
+
+impl Former {
+    /// Takes in that this side is one, or the other.
+    pub(super) fn note(&mut self, here: bool) {
+        *self = match (*self, here) {
+            (Self::Nobody | Self::Here, true) => Self::Here,
+            (Self::Nobody | Self::There, false) => Self::There,
+            (Self::There | Self::Both, true) | (Self::Here | Self::Both, false) => Self::Both,
+        };
+    }
 }
 
 /// What one connection did.
@@ -100,6 +126,8 @@ pub struct Report {
     pub ms: u64,
     /// How far it came.
     pub agreement: Agreement,
+    /// Who of the two is a former member.
+    pub former: Former,
     /// Logs that were left out, with the rule code, and whether the other side declined them.
     pub declined: Vec<(String, String, bool)>,
     /// Whether own entries came back that this book did not have: a copy of it wrote, or it was restored. It goes on

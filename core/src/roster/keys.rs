@@ -81,15 +81,27 @@ impl Roster {
     /// barred as a whole; ask [`Roster::bar_in`].
     #[must_use]
     pub fn is_barred(&self, device: DeviceId) -> Option<EntryId> {
-        let bars = self.barred.get(&device)?;
+        self.covers_all(device, self.barred.get(&device)?)
+    }
+
+    /// The first of these bars, if they cover every compartment that a grant of the device gives or gave something in.
+    fn covers_all(&self, device: DeviceId, bars: &[(EntryId, EntryId)]) -> Option<EntryId> {
         let grants = self.tree.of_device(&device);
         let given = |compartment: &&CompartmentId| {
             let rights = grants.iter().map(|grant| self.rights_ever(grant, device, **compartment));
             rights.flatten().any(|rights| rights != Rights::NONE)
         };
         let mut given = self.compartments.keys().filter(given);
-        let whole = given.all(|compartment| self.bar_in(device, *compartment).is_some());
-        if whole { bars.first().map(|(bar, _)| *bar) } else { None }
+        let barred = |compartment| bars.iter().any(|(_, ground)| self.administers(ground, compartment));
+        if given.all(|compartment| barred(*compartment)) { bars.first().map(|(bar, _)| *bar) } else { None }
+    }
+
+    /// As [`Roster::is_barred`], without the bars that revokes contain: who was revoked may still hand over what it
+    /// wrote; who was barred by itself is not served at all.
+    #[must_use]
+    pub fn is_turned_away(&self, device: DeviceId) -> Option<EntryId> {
+        let bars = self.barred.get(&device)?.iter().filter(|(bar, _)| self.bars.contains(bar));
+        self.covers_all(device, &bars.copied().collect::<Vec<_>>())
     }
 
     /// The bars in force against a device, in rising order of id, and the grants that they stand on.

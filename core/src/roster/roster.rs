@@ -36,6 +36,8 @@ pub struct Roster {
     pub(super) stops: Vec<Stop>,
     /// Bars in force by device: the entry that bars, and the grant that it stands on.
     pub(super) barred: BTreeMap<DeviceId, Vec<(EntryId, EntryId)>>,
+    /// Entries that bar and are no revokes.
+    pub(super) bars: BTreeSet<EntryId>,
     epochs: BTreeMap<EntryId, Epoch>,
     epochs_cut: BTreeSet<EntryId>,
     replaced: BTreeSet<EntryId>,
@@ -68,6 +70,8 @@ impl Roster {
         let newest = set.iter().max_by_key(|entry| (entry.hlc, entry.place.id));
         let hint = newest.map_or(EntryId::ZERO, |entry| entry.place.id);
         let newer = set.iter().filter(|entry| entry.control == Control::Newer).count();
+        let bars = set.iter().filter(|entry| matches!(entry.control, Control::Bar { .. }));
+        let bars = bars.map(|entry| entry.place.id).collect();
         let fold = Fold::down(&set, chains, founding);
         let barred = fold.barred();
         let Fold { roots, tree, incident, share, held, fallen, revokes, mut stops, endorsed, .. } = fold;
@@ -90,6 +94,7 @@ impl Roster {
             erased: fold.erased,
             stops,
             barred,
+            bars,
             waits: fold.waits,
             hint,
             newer,

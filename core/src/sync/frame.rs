@@ -4,7 +4,9 @@
 //! text of a Noise message = kind 1 | payload      kind + 128: the next message goes on with the same frame
 //! ```
 
-use super::limits::{APART_MAX, BEGUN_PER_FRAME_MAX, KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX};
+use super::limits::{
+    APART_MAX, BEGUN_PER_FRAME_MAX, CONCERNING_MAX, KEYS_PER_FRAME_MAX, LEAF_LOGS_MAX, NODES_PER_ASK_MAX,
+};
 use super::reason::SessionRule;
 use super::shelf::Want;
 use super::trie::{Fingerprint, Node, Record, Short};
@@ -36,6 +38,7 @@ pub mod kind {
     pub const BEGUN: u8 = 18;
     pub const APART: u8 = 19;
     pub const FLOOD: u8 = 20;
+    pub const FORMER: u8 = 21;
     /// Bit of a frame that goes on.
     pub const MORE: u8 = 128;
 }
@@ -144,6 +147,9 @@ pub enum Frame<'a> {
     Apart(Vec<CompartmentId>),
     /// The proof of a flood.
     Flood(&'a [u8]),
+    /// The other side is a former member here: the control logs that hold what concerns it, all of them, each with the
+    /// last place that does.
+    Former(Vec<(LogId, u64)>),
     /// The end, with a rule code or none.
     Bye(Option<[u8; 5]>),
 }
@@ -194,6 +200,14 @@ impl Node {
     fn write(&self, to: &mut Vec<u8>) {
         to.push(self.depth());
         to.extend_from_slice(self.prefix());
+    }
+}
+
+impl Begun {
+    fn write(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.log);
+        put_seq(self.seq, to);
+        to.extend_from_slice(self.id.as_bytes());
     }
 }
 
@@ -338,6 +352,10 @@ impl<'a> Frame<'a> {
                 Ok(Begun { log: from.array()?, seq: seq(from)?, id: EntryId::new(from.array()?) })
             })?),
             kind::APART => Self::Apart(list(&mut from, APART_MAX, |from| Ok(CompartmentId::new(from.array()?)))?),
+            kind::FORMER => Self::Former(list(&mut from, CONCERNING_MAX, |from| {
+                let log = LogId::new(from.array()?);
+                Ok((log, seq(from)?))
+            })?),
             kind::BYE if payload.is_empty() => Self::Bye(None),
             kind::BYE => Self::Bye(Some(code(from.array()?)?)),
             _ => return Err(SessionRule::Frame),
@@ -422,11 +440,7 @@ impl<'a> Frame<'a> {
                 kind::PARCELS
             }
             Self::Begun(begun) => {
-                for begun in begun {
-                    to.extend_from_slice(&begun.log);
-                    put_seq(begun.seq, &mut to);
-                    to.extend_from_slice(begun.id.as_bytes());
-                }
+                begun.iter().for_each(|begun| begun.write(&mut to));
                 kind::BEGUN
             }
             Self::Apart(apart) => {
@@ -436,6 +450,13 @@ impl<'a> Frame<'a> {
             Self::Flood(proof) => {
                 to.extend_from_slice(proof);
                 kind::FLOOD
+            }
+            Self::Former(logs) => {
+                for (log, place) in logs {
+                    to.extend_from_slice(log.as_bytes());
+                    put_seq(*place, &mut to);
+                }
+                kind::FORMER
             }
             Self::Bye(code) => {
                 to.extend_from_slice(code.as_ref().map_or(&[], |code| &code[..]));

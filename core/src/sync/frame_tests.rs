@@ -54,6 +54,8 @@ fn all() -> Vec<Frame<'static>> {
         Frame::Begun(vec![Begun { log: [1; 8], seq: 33, id: EntryId::new([5; 32]) }; 2]),
         Frame::Apart(Vec::new()),
         Frame::Apart(vec![CompartmentId::new([7; 32]); 256]),
+        Frame::Former(Vec::new()),
+        Frame::Former(vec![(LogId::new([7; 32]), 9); 256]),
         Frame::Flood(b"proof"),
         Frame::Bye(None),
         Frame::Bye(Some(*b"S-010")),

@@ -5,7 +5,7 @@ use super::limits::{Limits, PATH_BYTES_MAX, RUN_BYTES_MAX};
 use super::reason::SessionRule;
 use crate::crypto::{Label, derive};
 use crate::entry::{Bytes, CarryError};
-use crate::id::{CONTROL, CompartmentId, EntryId, IncidentId, LogId};
+use crate::id::{CONTROL, CompartmentId, DeviceId, EntryId, IncidentId, LogId};
 use crate::limits::{ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX};
 use crate::log::PROOF_BYTES_MAX;
 use crate::mutant::{self, Mutant};
@@ -84,6 +84,8 @@ impl Assembly {
 pub struct RunHead {
     /// The log.
     pub log: LogId,
+    /// The device that writes it.
+    pub device: DeviceId,
     /// Its compartment.
     pub compartment: CompartmentId,
     /// Whether it is a control log.
@@ -123,7 +125,8 @@ impl RunHead {
         let compartment = CompartmentId::new(compartment);
         let control = compartment == CONTROL;
         let last = first.saturating_add(entries).saturating_sub(1);
-        Ok(Self { log: LogId::new(log), compartment, control, entries, last, begun, messages })
+        let device = DeviceId::new(device);
+        Ok(Self { log: LogId::new(log), device, compartment, control, entries, last, begun, messages })
     }
 }
 

@@ -4,7 +4,7 @@ use super::reason::{Reason, SessionRule};
 use super::session::Peer;
 use super::shelf::{Shelf, Standing};
 use crate::crypto::{AgreementPublic, DevicePublic};
-use crate::id::{CONTROL, EntryId};
+use crate::id::{CONTROL, DeviceId, EntryId};
 use crate::roster::{CompartmentKind, GrantPath, Rights, SignedFounding};
 
 /// Checks a grant path and whose it is; `noise` is the key that the handshake proved.
@@ -25,9 +25,6 @@ pub fn introduce(
     let (device, grant) = match path.grants().split_last() {
         None => {
             let root = root(ours, &added, noise)?;
-            if book.recognise_root(root.device_id())? == Standing::Fallen {
-                return Err(SessionRule::Fallen.into());
-            }
             (root, EntryId::new(*ours.incident().as_bytes()))
         }
         Some(((id, grant), above)) => {
@@ -40,19 +37,31 @@ pub fn introduce(
     if device.noise != *noise {
         return Err(SessionRule::OtherDevice.into());
     }
-    let by_path = standing(book, &path)?;
-    Ok((Peer { device: device.device_id(), public: device, grant, by_path }, path))
+    Ok((Peer { device: device.device_id(), public: device, grant, by_path: false }, path))
 }
 
-/// Whether the peer is known by its path alone.
+/// How a peer is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Served {
+    /// As a member.
+    Member,
+    /// As a member that its path alone speaks for.
+    ByPath,
+    /// It may hand over what it wrote, and is told what concerns it.
+    Former,
+}
+
+/// How a peer is served now.
 ///
 /// # Errors
-/// [`SessionRule::Fallen`] if its grant does not hold here.
-pub fn standing(book: &mut dyn Shelf, path: &GrantPath) -> Result<bool, Reason> {
-    match book.recognise(path)? {
-        Standing::Member => Ok(false),
-        Standing::ByPath => Ok(true),
-        Standing::Fallen => Err(SessionRule::Fallen.into()),
+/// [`SessionRule`] if it is not.
+pub fn served(book: &mut dyn Shelf, peer: DeviceId, path: &GrantPath) -> Result<Served, Reason> {
+    let standing = if path.grants().is_empty() { book.recognise_root(peer)? } else { book.recognise(path)? };
+    match standing {
+        Standing::Member => Ok(Served::Member),
+        Standing::ByPath => Ok(Served::ByPath),
+        Standing::Former => Ok(Served::Former),
+        Standing::Barred => Err(SessionRule::Barred.into()),
         Standing::OffDuty => Err(SessionRule::OffDuty.into()),
     }
 }

@@ -14,6 +14,9 @@ const KEYS_ASKED_MAX: usize = 4_096;
 impl Session {
     /// Asks for keys that are not held here, each once.
     pub(super) fn ask_keys(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
+        if self.is_narrow() {
+            return Ok(());
+        }
         let lacking = book.lacks_keys(KEYS_ASKED_MAX)?.into_iter();
         let left = KEYS_ASKED_MAX.saturating_sub(self.keys_asked.len());
         let new: Vec<KeyId> = lacking.filter(|key| !self.keys_asked.contains(key)).take(left).collect();
@@ -27,6 +30,9 @@ impl Session {
         // A parcel costs about as much as taking in some KiB.
         self.charge(keys.len() * 4_096)?;
         self.store(book)?;
+        if self.former.is_some() {
+            return Ok(());
+        }
         let groups = book.wrap_keys(&peer, keys)?;
         if groups.is_empty() { Ok(()) } else { self.say(&Frame::Parcels(groups)) }
     }

@@ -64,6 +64,8 @@ pub(super) const RUN_BYTES_MAX: usize = 64 * (64 * 1024 + 256) + 64 * 1024;
 pub(super) const LEAF_LOGS_MAX: usize = 256;
 /// Most compartments that one side leaves out: as many as an incident may have.
 pub(super) const APART_MAX: usize = 256;
+/// Most control logs that hold what concerns a former member.
+pub(super) const CONCERNING_MAX: usize = 256;
 /// Most entries of one frame.
 pub(super) const ENTRIES_PER_FRAME_MAX: usize = 32;
 /// Most beginnings of runs that one frame names.

@@ -30,6 +30,7 @@
 //! Every call that needs the book is lent it as `&mut dyn Shelf`; a session keeps nothing of it between calls
 //! but names and places.
 
+mod former;
 mod frame;
 #[cfg(test)]
 mod frame_tests;

@@ -3,6 +3,7 @@
 use super::limits::{ENTRIES_PER_FRAME_MAX, FRAME_BYTES_MAX, Limits};
 use super::reason::SessionRule;
 use super::shelf::{OutRun, Piece, Shelf, Trouble};
+use crate::id::DeviceId;
 use crate::log::Run;
 use std::collections::VecDeque;
 
@@ -61,6 +62,8 @@ fn ends_of(run: &[u8]) -> Result<Vec<usize>, Trouble> {
 /// What one side sends.
 #[derive(Default, Debug)]
 pub struct Outflow {
+    /// The former member to whom it goes, if it is one: of control it is given what concerns it.
+    former: Option<DeviceId>,
     pieces: VecDeque<Piece>,
     ready: VecDeque<OutRun>,
     going: Option<Going>,
@@ -100,10 +103,18 @@ impl Outflow {
         self.going.is_some() || (!self.is_empty() && self.in_flight_bytes < limits.window_bytes)
     }
 
+    /// From here on the other side is given only what concerns it as a former member; what waited to be sent is not,
+    /// but for a run that was begun.
+    pub fn narrow(&mut self, former: DeviceId) {
+        self.former = Some(former);
+        self.pieces.clear();
+        self.ready.clear();
+    }
+
     /// Nothing more is sent; what was counted stays.
     pub fn stop(&mut self) {
-        let Self { sent, acked, entries_sent, entries_acked, .. } = *self;
-        *self = Self { sent, acked, entries_sent, entries_acked, ..Self::default() };
+        let Self { former, sent, acked, entries_sent, entries_acked, .. } = *self;
+        *self = Self { former, sent, acked, entries_sent, entries_acked, ..Self::default() };
     }
 
     /// The next piece of a run to send. Other frames may go between.
@@ -134,7 +145,10 @@ impl Outflow {
     fn next_run(&mut self, book: &mut dyn Shelf) -> Result<Option<OutRun>, Trouble> {
         while self.ready.is_empty() {
             let Some(piece) = self.pieces.pop_front() else { return Ok(None) };
-            let runs = book.runs(piece, FRAME_BYTES_MAX, READ_BYTES)?;
+            let runs = match self.former {
+                None => book.runs(piece, FRAME_BYTES_MAX, READ_BYTES)?,
+                Some(former) => book.runs_concerning(former, piece, FRAME_BYTES_MAX, READ_BYTES)?,
+            };
             let Some(last) = runs.last().map(|run| run.last).filter(|last| *last >= piece.from) else {
                 return Err(Trouble("an entry of a log is missing".into()));
             };

@@ -24,8 +24,8 @@ pub enum SessionRule {
     #[error("S-005 the grant path belongs to another device")]
     OtherDevice,
     /// S-006.
-    #[error("S-006 the grant does not hold here any more")]
-    Fallen,
+    #[error("S-006 the device is barred here")]
+    Barred,
     /// S-007.
     #[error("S-007 a grant of the path was given by one who may not grant")]
     MayNotGrant,
@@ -62,7 +62,7 @@ impl SessionRule {
             Self::FrameLength => "S-003",
             Self::Frame => "S-004",
             Self::OtherDevice => "S-005",
-            Self::Fallen => "S-006",
+            Self::Barred => "S-006",
             Self::MayNotGrant => "S-007",
             Self::Turn => "S-008",
             Self::Slow => "S-009",

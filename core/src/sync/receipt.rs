@@ -138,6 +138,7 @@ mod tests {
         LogHeads {
             log: LogId::new([number; 32]),
             number: i64::from(number),
+            device: DeviceId::ZERO,
             compartment: CompartmentId::ZERO,
             lane: Lane::Safety,
             branches: (0..).zip(tips).map(branch).collect(),

@@ -70,13 +70,13 @@ pub struct Roots {
     pub since: Option<Short>,
 }
 
-/// What was said of compartments that are left out, since the roots before.
+/// What was said of what is exchanged, since the roots before.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-enum Scope {
+pub(super) enum Scope {
     /// Nothing.
     #[default]
     AsBefore,
-    /// Either side leaves out others than before: roots that it sent just then say nothing to the other.
+    /// Either side leaves out something else than before: roots that it sent just then say nothing to the other.
     Changed,
 }
 
@@ -158,8 +158,8 @@ impl Session {
         if before.since_agreed >= self.limits.rounds {
             return Err(SessionRule::Rounds.into());
         }
-        let scope = self.say_apart(book)?;
-        let frontier = book.frontier()?;
+        let scope = self.say_scope(book)?;
+        let frontier = self.look(book)?;
         let control = Records::of(&key, &frontier, |log| self.takes(log) && log.compartment == CONTROL);
         let rest = Records::of(&key, &frontier, |log| self.takes(log) && log.compartment != CONTROL);
         let nothing_moved = before.to_send == 0 && before.to_receive == Some(0);
@@ -191,7 +191,7 @@ impl Session {
 
     /// Looks up what both held when they last agreed, if what changed since then can be told in one round.
     fn recall(&mut self, key: &TrieKey, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let Some(peer) = self.peer.filter(|_| self.recalled.len() < 2) else { return Ok(()) };
+        let Some(peer) = self.peer.filter(|_| self.recalled.len() < 2 && !self.is_narrow()) else { return Ok(()) };
         let met = book.met(peer.device)?;
         if met.is_empty() {
             return Ok(());
@@ -209,7 +209,7 @@ impl Session {
     }
 
     fn takes(&self, log: &LogHeads) -> bool {
-        !self.declined.contains(&log.log) && !self.is_apart(&log.compartment)
+        !self.declined.contains(&log.log) && !self.is_apart(&log.compartment) && self.concerns(log)
     }
 
     /// Whether nothing of a compartment is exchanged.
@@ -217,12 +217,32 @@ impl Session {
         self.apart.contains(compartment) || self.their_apart.contains(compartment)
     }
 
-    /// Says which compartments this side leaves out, if these are others than before.
-    fn say_apart(&mut self, book: &mut dyn Shelf) -> Result<Scope, Reason> {
-        let Some(peer) = self.peer else { return Ok(Scope::AsBefore) };
-        let mut apart = book.apart(&peer)?;
+    /// Says what is exchanged, if that is something else than before.
+    fn say_scope(&mut self, book: &mut dyn Shelf) -> Result<Scope, Reason> {
+        let (former, apart) = (self.say_former(book)?, self.say_apart(book)?);
+        Ok(if former == Scope::Changed { former } else { apart })
+    }
+
+    /// From here on something else is exchanged than before.
+    pub(super) fn scope_changed(&mut self) {
+        self.round.scope = Scope::Changed;
+    }
+
+    /// Compartments that this side leaves out now.
+    fn apart_now(&self, book: &mut dyn Shelf) -> Result<BTreeSet<CompartmentId>, Reason> {
+        let mut apart = match (self.peer, &self.former, &self.their_former) {
+            (Some(peer), None, None) => book.apart(&peer)?,
+            (Some(peer), Some(_), _) => book.apart_from_former(&peer)?,
+            (None, ..) | (_, None, Some(_)) => BTreeSet::new(),
+        };
         // Control is for everybody.
         apart.remove(&CONTROL);
+        Ok(apart)
+    }
+
+    /// Says which compartments this side leaves out, if these are others than before.
+    fn say_apart(&mut self, book: &mut dyn Shelf) -> Result<Scope, Reason> {
+        let apart = self.apart_now(book)?;
         if apart == self.apart {
             return Ok(Scope::AsBefore);
         }
@@ -236,21 +256,19 @@ impl Session {
             return Err(SessionRule::Turn.into());
         }
         self.their_apart = apart.into_iter().filter(|compartment| *compartment != CONTROL).collect();
-        self.round.scope = Scope::Changed;
+        self.scope_changed();
         Ok(())
     }
 
-    /// Begins a round if the roster as it is now leaves out other compartments than before.
+    /// Begins a round if by the roster as it is now something else is exchanged than before.
     pub(super) fn look_at_scope(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let Some(peer) = self.peer else { return Ok(()) };
-        let mut apart = book.apart(&peer)?;
-        apart.remove(&CONTROL);
-        if apart == self.apart { Ok(()) } else { self.begin_round(book) }
+        let same = self.apart_now(book)? == self.apart && self.concerning_now(book)?.is_none();
+        if same { Ok(()) } else { self.begin_round(book) }
     }
 
     /// What the book holds of all that this session is about.
     pub(super) fn in_scope(&self, book: &mut dyn Shelf) -> Result<Vec<LogHeads>, Reason> {
-        let mut held = book.frontier()?;
+        let mut held = self.look(book)?;
         held.retain(|log| self.takes(log));
         Ok(held)
     }
@@ -286,7 +304,7 @@ impl Session {
         } else if self.round.rest.root(&key) != theirs.rest {
             Set::Rest
         } else {
-            return self.agree(Event::InSync, book);
+            return self.agree(if self.is_narrow() { Event::HandedOver } else { Event::InSync }, book);
         };
         let same_set = std::mem::replace(&mut self.round.set, set) == set;
         self.round.ladders &= same_set;
@@ -323,7 +341,7 @@ impl Session {
         self.shared = frontier.into_iter().map(|log| (log.number, heads_of(&log))).collect();
         self.round = Round { number: self.round.number, set: self.round.set, ..Round::default() };
         self.tell(event);
-        if !std::mem::replace(&mut self.wanted, true) {
+        if !self.is_narrow() && !std::mem::replace(&mut self.wanted, true) {
             let wants = book.wants()?;
             for want in wants.into_iter().take(self.limits.wants) {
                 self.say(&Frame::Want(want))?;
@@ -486,7 +504,7 @@ impl Session {
     fn plan(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut pieces: Vec<((crate::id::Lane, LogId), Vec<Piece>)> = Vec::new();
         for (log, theirs) in std::mem::take(&mut self.round.theirs) {
-            let Some(held) = self.round.held(log) else { continue };
+            let Some(held) = self.round.held(log).filter(|held| self.gives(held)) else { continue };
             let begun = self.round.their_begun.get(&log).map_or(&[][..], Vec::as_slice);
             let missing = plan::missing(book, held, (&theirs.heads, begun), self.round.ladders)?;
             if !missing.is_empty() {
@@ -550,7 +568,7 @@ impl Session {
 
     /// Sends what the book holds and the other side does not, as far as this session knows.
     pub(super) fn push_news(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
-        let logs = book.frontier()?;
+        let logs = self.look(book)?;
         self.push(logs, book)
     }
 
@@ -558,7 +576,10 @@ impl Session {
     pub(super) fn push_news_of(&mut self, logs: &BTreeSet<LogId>, book: &mut dyn Shelf) -> Result<(), Reason> {
         let mut held = Vec::new();
         for log in logs {
-            held.extend(book.heads(log)?);
+            if let Some(mut log) = book.heads(log)? {
+                self.cut(&mut log, book)?;
+                held.push(log);
+            }
         }
         self.push(held, book)
     }
@@ -568,7 +589,7 @@ impl Session {
         for log in logs {
             let heads = heads_of(&log);
             let before = self.shared.get(&log.number);
-            if before == Some(&heads) || !self.takes(&log) {
+            if before == Some(&heads) || !self.takes(&log) || !self.gives(&log) {
                 continue;
             }
             let theirs: Vec<_> = before.into_iter().flatten().map(|(seq, id)| head(*seq, *id)).collect();
@@ -595,7 +616,8 @@ impl Session {
         if self.wants_heard > self.limits.wants {
             return Err(SessionRule::TooMuch.into());
         }
-        let Some(log) = book.heads(&want.log)?.filter(|log| self.takes(log)) else { return Ok(()) };
+        let wanted = |log: &LogHeads| self.takes(log) && self.former.is_none();
+        let Some(log) = book.heads(&want.log)?.filter(wanted) else { return Ok(()) };
         let clip = |branch: &crate::store::BranchOf| {
             let (from, to) = (want.from.max(branch.fork_seq + 1), want.to.min(branch.tip_seq));
             (from <= to).then_some(Piece { log: log.number, branch: branch.branch, from, to })

@@ -1,5 +1,6 @@
 //! The session: what a driver calls, and what every frame leads to.
 
+use super::former::Former;
 use super::intake::{Assembly, Begun, Intake};
 use super::limits::{Credit, EVENTS_MAX, Limits};
 use super::outflow::Outflow;
@@ -80,8 +81,17 @@ pub enum Event {
     },
     /// Both sides hold the same, durably and posted here; what is written from now on is pushed.
     InSync,
+    /// What a former member wrote is durable on the other side, as far as it was to be handed over, and it was told what
+    /// concerns it. Nothing else was exchanged.
+    HandedOver,
     /// The two sides differ in what neither could bring to the other; what is written from now on is pushed.
     Differs,
+    /// One of the two is a former member by what the other knows: only what it wrote is taken, and it is told what concerns
+    /// it.
+    Former {
+        /// Whether it is this side.
+        here: bool,
+    },
     /// A log is left out of this session.
     Declined {
         /// The log.
@@ -132,6 +142,11 @@ pub struct Session {
     /// Compartments that this side leaves out, and the other.
     pub(super) apart: BTreeSet<CompartmentId>,
     pub(super) their_apart: BTreeSet<CompartmentId>,
+    /// What the other side is given as a former member, if it is one here; what this side is, if it is one there.
+    pub(super) former: Option<Former>,
+    pub(super) their_former: Option<BTreeMap<LogId, u64>>,
+    /// The own device.
+    pub(super) own: DeviceId,
     pub(super) unjoined: BTreeMap<LogId, u32>,
     /// Heads by number of the log that both sides hold, while live.
     pub(super) shared: BTreeMap<i64, Vec<(u64, EntryId)>>,
@@ -171,6 +186,7 @@ impl Session {
         let incident = *credentials.founding.incident();
         let called_by_us = side == Side::Caller;
         let wire = Wire::new(called_by_us, &credentials.device.noise, &credentials.admission, incident, host)?;
+        let own = credentials.device.public().device_id();
         Ok(Self {
             side,
             limits,
@@ -190,6 +206,9 @@ impl Session {
             declined: BTreeSet::new(),
             apart: BTreeSet::new(),
             their_apart: BTreeSet::new(),
+            former: None,
+            their_former: None,
+            own,
             unjoined: BTreeMap::new(),
             shared: BTreeMap::new(),
             recalled: BTreeSet::new(),

@@ -9,22 +9,25 @@ use crate::log::Beginning;
 use crate::log::Proof;
 use crate::roster::GrantPath;
 use crate::store::BranchOf;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The book could not do what a session asked; says what, without data of patients.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Trouble(pub String);
 
-/// What a book knows of a member who showed a grant path that proves itself.
+/// What a book knows of one who showed a grant path that proves itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// The grant holds here.
     Member,
     /// The grant is not here yet; the path alone speaks for it.
     ByPath,
-    /// The grant is here and does not hold: revoked, cut, or never within its giver's rights.
-    Fallen,
+    /// The grant is here and does not hold: revoked, cut, or never within its giver's rights. What the device wrote may
+    /// be handed over, and it is told what concerns it; nothing else.
+    Former,
+    /// The device is barred: no service.
+    Barred,
     /// The shift of the device ended.
     OffDuty,
 }
@@ -36,6 +39,8 @@ pub struct LogHeads {
     pub log: LogId,
     /// Its number in this book.
     pub number: i64,
+    /// The device that writes it.
+    pub device: DeviceId,
     /// Its compartment.
     pub compartment: CompartmentId,
     /// Its lane.
@@ -123,7 +128,7 @@ pub trait Shelf {
         Ok(Vec::new())
     }
 
-    /// What the book knows of a root: one that was ended is fallen.
+    /// What the book knows of a root: one that was ended is a former member.
     ///
     /// # Errors
     /// [`Trouble`].
@@ -140,6 +145,41 @@ pub trait Shelf {
     fn apart(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
         let _ = peer;
         Ok(BTreeSet::new())
+    }
+
+    /// As [`Shelf::apart`], where the peer is a former member and hands over what it wrote.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn apart_from_former(&mut self, peer: &Peer) -> Result<BTreeSet<CompartmentId>, Trouble> {
+        let _ = peer;
+        Ok(BTreeSet::new())
+    }
+
+    /// The control logs of others that hold what concerns a former member, each with the last place that does: what
+    /// ended or stops it, the grants on which that stands, and what was said of it since.
+    ///
+    /// # Errors
+    /// [`Trouble`].
+    fn concerning(&mut self, former: DeviceId) -> Result<BTreeMap<LogId, u64>, Trouble> {
+        let _ = former;
+        Ok(BTreeMap::new())
+    }
+
+    /// As [`Shelf::runs`], of a control log, with the bodies of those entries alone that concern a former member: of
+    /// the others only what proves their places.
+    ///
+    /// # Errors
+    /// [`Trouble`], as there.
+    fn runs_concerning(
+        &mut self,
+        former: DeviceId,
+        piece: Piece,
+        frame: usize,
+        bytes: usize,
+    ) -> Result<Vec<OutRun>, Trouble> {
+        let _ = (former, piece, frame, bytes);
+        Err(Trouble("what concerns a former member is not known".into()))
     }
 
     /// All logs with their branches, in order of their numbers.

@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Receipt, kind};
 use super::intake::{Begun, RunHead, Whole};
-use super::introduction::{introduce, standing};
+use super::introduction::introduce;
 use super::limits::{Credit, EVENTS_MAX};
 use super::reason::{Reason, SessionRule};
 use super::receipt;
@@ -11,7 +11,7 @@ use super::session::{Credentials, Event, Peer, Session};
 use super::shelf::{Kept, LogHeads, Outcome, Shelf};
 use super::trie::TrieKey;
 use super::wire::{Came, Opened};
-use crate::id::LogId;
+use crate::id::{DeviceId, LogId};
 use crate::log::{Beginning, Run};
 use crate::log::{Proof, ProofError};
 use std::collections::BTreeSet;
@@ -102,6 +102,7 @@ impl Session {
             Frame::Receipt(receipt) => self.receipt_came(&receipt, book),
             Frame::Held(receipt) => self.held_came(&receipt, book),
             Frame::Flood(proof) => self.flood_came(proof, book),
+            Frame::Former(logs) => self.former_came(logs),
             Frame::Bye(code) => Err(ended_by_peer(code)),
         }
     }
@@ -110,7 +111,10 @@ impl Session {
         let (None, Some(noise)) = (self.peer, self.noise) else { return Err(SessionRule::Turn.into()) };
         let (peer, path) = introduce(book, &self.credentials.founding, &noise, path)?;
         (self.peer, self.path) = (Some(peer), Some(path));
-        self.tell(Event::PeerKnown(Box::new(peer)));
+        let turned_away = self.stand(book);
+        // The first event of a session.
+        self.events.push_front(Event::PeerKnown(Box::new(self.peer.unwrap_or(peer))));
+        turned_away?;
         self.floods_told = book.floods_told(&peer)?;
         self.tell_floods(book)?;
         self.begin_round(book)
@@ -140,6 +144,7 @@ impl Session {
         let Ok(Some(beginning)) = Beginning::of(&front, self.begun.end, incident) else { return Ok(()) };
         if self.declined.contains(&beginning.log())
             || self.is_apart(&front.name.compartment)
+            || !self.may_bring(front.name.device)
             || book.keep(peer.device, &beginning)? == Kept::No
         {
             return Ok(());
@@ -164,10 +169,10 @@ impl Session {
         let (mut runs, mut heads) = self.intake.drain();
         let messages = heads.iter().map(|head| head.messages.saturating_sub(head.begun.messages)).sum::<u64>();
         // Sent before the other side heard that this one leaves it out.
-        let mut inside =
-            heads.iter().map(|head| !self.apart.contains(&head.compartment)).collect::<Vec<_>>().into_iter();
+        let taken = |head: &RunHead| !self.apart.contains(&head.compartment) && self.may_bring(head.device);
+        let mut inside = heads.iter().map(taken).collect::<Vec<_>>().into_iter();
         runs.retain(|_| inside.next().unwrap_or(true));
-        heads.retain(|head| !self.apart.contains(&head.compartment));
+        heads.retain(taken);
         let logs: BTreeSet<LogId> = heads.iter().map(|head| head.log).collect();
         if live {
             // What this side has of these logs and did not push yet is not taken for what came.
@@ -230,13 +235,9 @@ impl Session {
         if live && gap { self.begin_round(book) } else { Ok(()) }
     }
 
-    /// Asks again whether the peer's grant holds: the control set may have changed.
-    pub(super) fn stand(&mut self, book: &mut dyn Shelf) -> Result<(), Reason> {
-        if let Some(path) = &self.path {
-            let by_path = standing(book, path)?;
-            self.peer = self.peer.map(|peer| Peer { by_path, ..peer });
-        }
-        Ok(())
+    /// Whether the other side may bring what a device wrote: a former member only what it wrote itself.
+    fn may_bring(&self, device: DeviceId) -> bool {
+        self.former.is_none() || self.peer.is_some_and(|peer| peer.device == device)
     }
 
     /// Posts what was stored, so that people see it before anything is called synced.
@@ -312,13 +313,15 @@ impl Session {
         if !matches!(self.stage, Stage::Live) {
             return Err(SessionRule::Turn.into());
         }
+        self.charge(LOOK_BYTES)?;
         // A receipt that answers one says that all that was said before was heard.
-        if let (true, true, Some(peer)) = (self.receipt_given, self.floods_due.is_empty(), self.peer) {
+        let told_all = self.receipt_given && self.floods_due.is_empty() && self.former.is_none();
+        if let (true, Some(peer)) = (told_all, self.peer) {
             self.note_floods(&peer, book)?;
         }
         self.give_receipt(book)?;
         if let Some(held) = self.keep(receipt, book)?
-            && let Some(peer) = self.peer
+            && let Some(peer) = self.peer.filter(|_| !self.is_narrow())
         {
             // Both sides give a receipt, and so note the same, after whatever was pushed since both agreed.
             book.agreed(peer.device, &held)?;
@@ -345,7 +348,7 @@ impl Session {
         receipt::verify(&peer.public, self.credentials.founding.incident(), own, receipt)?;
         let held = self.in_scope(book)?;
         let same = receipt::frontier(&receipt::heads(&held)) == receipt.frontier;
-        if same {
+        if same && self.former.is_none() {
             book.keep_receipt(&peer, receipt, &held)?;
         }
         self.tell(Event::Receipt { device: peer.device, frontier: receipt.frontier, same });
@@ -380,6 +383,9 @@ impl Session {
                 self.post(book)?;
             }
             self.stand(book)?;
+            if matches!(self.stage, Stage::Live) {
+                self.look_at_scope(book)?;
+            }
         }
         // One that shows less than is known here is answered with what is.
         self.tell_floods(book)
@@ -400,7 +406,9 @@ impl Session {
     /// Puts one more frame behind what waits; false if there is none.
     pub(super) fn pump(&mut self, book: &mut dyn Shelf) -> Result<bool, Reason> {
         if let Some(of) = self.floods_due.pop_front() {
-            if let Some(proof) = book.flood(&of)? {
+            let proof = book.flood(&of)?;
+            // A former member is told of its own.
+            if let Some(proof) = proof.filter(|proof| self.may_bring(proof.device())) {
                 self.say(&Frame::Flood(proof.bytes()))?;
             }
             return Ok(true);

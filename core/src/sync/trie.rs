@@ -197,7 +197,7 @@ pub fn differing(ours: &[Record], theirs: &[Record]) -> Vec<Fingerprint> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{CompartmentId, Lane};
+    use crate::id::{CompartmentId, DeviceId, Lane};
     use crate::store::BranchOf;
 
     fn log(number: i64, seq: u64) -> LogHeads {
@@ -205,6 +205,7 @@ mod tests {
         LogHeads {
             log: LogId::new(derive(Label::Log, &[&number.to_le_bytes()])),
             number,
+            device: DeviceId::ZERO,
             compartment: CompartmentId::ZERO,
             lane: Lane::Safety,
             branches: vec![BranchOf { branch: 0, parent: 0, fork_seq: 0, tip_seq: seq, tip_id }],

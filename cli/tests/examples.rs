@@ -154,6 +154,9 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     let (mut written, mut answered, mut failed) = (Written::default(), BTreeSet::new(), Vec::new());
     let mut served = None;
     for example in &found {
+        if example.command == "enrol adopt" {
+            deputy(&desk);
+        }
         if example.command == "findings proof" {
             written.finding = Some(fork(&desk));
         }
@@ -206,6 +209,25 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     );
     let listed: BTreeSet<String> = documented.commands.keys().cloned().collect();
     assert_eq!(listed, answered, "commands listed in docs/cli.md and commands that answered");
+}
+
+/// Lets an administrator of another organisation admit Noor Haddad.
+fn deputy(desk: &Desk) {
+    let text = |answer: &Value, key: &str| answer[key].as_str().unwrap().to_owned();
+    for (book, person, by, role) in
+        [("deputy", "A. Moreau", "book", "admin"), ("phone", "Noor Haddad", "deputy", "dispenser")]
+    {
+        let asked = desk.json(&["--book", book, "enrol", "request", "--person", person]);
+        let (code, same) = (text(&asked, "code"), text(&asked, "characters"));
+        let reply = format!("reply to {book}");
+        let grant =
+            ["enrol", "grant", &code, "--role", role, "--organisation", "Aid", "--same", &same, "--out", &reply];
+        let granted = desk.json(&[&["--book", by][..], &grant].concat());
+        let both = text(&granted, "characters");
+        desk.ok(&["--book", book, "enrol", "accept", "--file", &reply, "--code", &both]);
+    }
+    desk.ok(&["--book", "phone", "export", "log", "--to", "phone.daybook"]);
+    desk.ok(&["ingest", "phone.daybook"]);
 }
 
 /// Lets a device that was revoked and did not hear of it write three notes, and gives their entries.

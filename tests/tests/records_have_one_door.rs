@@ -66,9 +66,17 @@ const NEITHER: &[&str] = &[
     "open_with_store",
     "wrong_attempts",
     "restore",
-    // admitting
+    // admitting, and founding with others
+    "adopt",
+    "begin_root_request",
     "check_grant",
+    "complete",
     "grant",
+    "place_in_proposal",
+    "proposal",
+    "propose",
+    "reply_to_root",
+    "sign_proposal",
     // stock without patients
     "stock",
     // ciphertext, counts and hashes

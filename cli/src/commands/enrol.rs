@@ -9,7 +9,7 @@ use daybook_core::roster::Role;
 use serde_json::json;
 
 use crate::codes;
-use crate::commands::extend;
+use crate::commands::{adopt, extend};
 use crate::context::{Answer, Context};
 use crate::failure::{Failure, Kept};
 use crate::host::SystemHost;
@@ -30,6 +30,8 @@ pub enum Enrol {
     Accept(Accept),
     /// Give a member more time: the same rights until another end of shift, or without one
     Extend(extend::Extend),
+    /// Grant a role to a member whom another administrator admitted, so that he stays when that ends
+    Adopt(adopt::Adopt),
 }
 
 /// The newcomer asks: makes this computer's keys and prints the request
@@ -125,6 +127,7 @@ pub fn run(enrol: Enrol, context: &mut Context) -> Answer {
         Enrol::Grant(args) => grant(&args, context),
         Enrol::Accept(args) => accept(&args, context),
         Enrol::Extend(args) => extend::run(&args, context),
+        Enrol::Adopt(args) => adopt::run(&args, context),
     }
 }
 

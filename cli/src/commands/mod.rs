@@ -1,6 +1,7 @@
 //! The commands, one file a group. Each reads its arguments first, so that a mistyped one costs no passphrase,
 //! then opens the book, calls it once or twice, and gives back what to say.
 
+pub mod adopt;
 pub mod allergy;
 pub mod audit;
 pub mod backup;

@@ -41,7 +41,9 @@ pub use administration::{
     AdministrationError, Barred, Endorsing, Member, MemberState, Recovered, Review, Revoked, Site, Waiting,
 };
 pub use charts::{fact_text, setting_text, value_text};
-pub use enrolment::{Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms};
+pub use enrolment::{
+    Adopted, Bars, Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms,
+};
 pub use error::{Error, ErrorKind, Saved};
 pub use founding::Membership;
 pub use holdings::{HeldBy, HeldLog, Holder, Holdings, Lack, SafeToLose};

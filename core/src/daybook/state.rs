@@ -15,6 +15,7 @@ use crate::roster::{
 };
 use crate::store::{BranchOf, LogRow, Store, StoreError, StoredEntry, Verdict};
 use rusqlite::Connection;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names of local values in the file.
@@ -136,25 +137,44 @@ impl State {
         self.sealing.clear();
         let stops = self.control.iter().filter(|entry| entry.branch.is_some() && entry.control.stops());
         self.stops_here = stops.map(|entry| entry.place.id).collect();
+        self.grant = self.stands_on();
+        self.name_people();
+        Ok(())
+    }
+
+    /// The grant that own entries stand on: of those in force the one that gives most, then the nearest to a root,
+    /// then the one that it stood on before. So whoever grants this device something else takes no right from it,
+    /// and, unless that gives more, nothing that he is later revoked for touches what is written here.
+    fn stands_on(&self) -> EntryId {
         let roster = &self.ring.roster;
-        let incident = EntryId::new(*self.founding.incident().as_bytes());
-        self.grant = if roster.is_root(self.device_id) {
-            incident
-        } else {
-            let ended = roster.grants().iter().filter(|(_, held)| held.device == self.device_id);
-            let nearest = |(id, held): &(&EntryId, &Held)| (held.depth, **id);
-            let own = roster.grants_of(self.device_id).min_by_key(nearest).or_else(|| ended.min_by_key(nearest));
-            own.map_or(EntryId::ZERO, |(id, _)| *id)
-        };
+        if roster.is_root(self.device_id) {
+            return EntryId::new(*self.founding.incident().as_bytes());
+        }
+        let written = self.control.iter().filter(|entry| entry.device == self.device_id);
+        let before = written.max_by_key(|entry| (entry.hlc, entry.place.id)).map(|entry| entry.grant);
+        let rank =
+            |(id, held): &(&EntryId, &Held)| (Reverse(roster.reach(held)), held.depth, Some(**id) != before, **id);
+        let nearest = |(id, held): &(&EntryId, &Held)| (held.depth, **id);
+        let ended = roster.grants().iter().filter(|(_, held)| held.device == self.device_id);
+        let own = roster.grants_of(self.device_id).min_by_key(rank);
+        own.or_else(|| ended.min_by_key(nearest)).map_or(EntryId::ZERO, |(id, _)| *id)
+    }
+
+    /// Finds everybody's names: of several grants of a device those that its newest one bears.
+    fn name_people(&mut self) {
         self.people.clear();
         for root in &self.founding.founding().roots {
             self.people.insert(root.device.device_id(), (None, Some(root.organisation.clone())));
         }
-        for entry in &self.control {
+        let mut grants: Vec<&ControlEntry> = self
+            .control
+            .iter()
+            .filter(|entry| matches!(entry.control, Control::Grant(_)))
+            .filter(|entry| self.ring.roster.grants().contains_key(&entry.place.id))
+            .collect();
+        grants.sort_unstable_by_key(|entry| (entry.hlc, entry.place.id));
+        for entry in grants {
             let Control::Grant(grant) = &entry.control else { continue };
-            if !self.ring.roster.grants().contains_key(&entry.place.id) {
-                continue;
-            }
             let place = Place { incident: self.ring.incident, log: entry.place.log, seq: entry.place.seq };
             let person = grant.person.as_ref().and_then(|t| self.open_text(t, place, FIELD_PERSON));
             let organisation = grant.organisation.as_ref().and_then(|t| self.open_text(t, place, FIELD_ORGANISATION));
@@ -162,7 +182,6 @@ impl State {
             names.0 = person.or_else(|| names.0.take());
             names.1 = organisation.or_else(|| names.1.take());
         }
-        Ok(())
     }
 
     pub fn open_text(&self, text: &SealedText, entry: Place, field: u16) -> Option<String> {

@@ -74,6 +74,12 @@ impl Rights {
         Self(if written & Self::READ.0 == 0 { written } else { written | Self::CARRY.0 })
     }
 
+    /// How many rights these are, with what `WRITE` and `READ` imply.
+    #[must_use]
+    pub const fn count(self) -> u32 {
+        self.spread().0.count_ones()
+    }
+
     /// The number in the format.
     #[must_use]
     pub const fn bits(self) -> u32 {

@@ -257,6 +257,14 @@ impl Roster {
         self.tree.is_above(upper, grant)
     }
 
+    /// How much a grant gives: its rights in all compartments that are known, counted.
+    #[must_use]
+    pub fn reach(&self, held: &Held) -> u32 {
+        let of = |id: CompartmentId, kind| held.rights.of(id, kind).count();
+        let control = of(CONTROL, CompartmentKind::Control);
+        self.compartments().iter().map(|(id, made)| of(*id, made.kind)).fold(control, u32::saturating_add)
+    }
+
     /// Whether a device is or was a root, or holds or held a grant that counts.
     #[must_use]
     pub fn knows(&self, device: DeviceId) -> bool {

@@ -21,6 +21,18 @@ pub enum AdministrationError {
     /// None of its grants stands beneath this device's.
     #[error("this device stands above none of its grants")]
     NotBeneath,
+    /// The device holds no grant in force.
+    #[error("it holds no grant in force")]
+    NoGrant,
+    /// The device is barred.
+    #[error("a bar stands against it")]
+    Barred,
+    /// This device granted it something.
+    #[error("it was admitted by this device itself")]
+    OwnAlready,
+    /// This device's grant stands on one of its grants.
+    #[error("it stands above this device itself")]
+    StandsAbove,
     /// Nothing is left to end.
     #[error("all its grants were ended already")]
     EndedAlready,
@@ -77,6 +89,10 @@ impl AdministrationError {
             Self::AmbiguousMember { .. } => "ambiguous-member",
             Self::Yourself => "yourself",
             Self::NotBeneath => "not-beneath",
+            Self::NoGrant => "no-grant",
+            Self::Barred => "barred",
+            Self::OwnAlready => "own-already",
+            Self::StandsAbove => "stands-above",
             Self::EndedAlready => "ended-already",
             Self::NotBarred => "not-barred",
             Self::NotWaiting => "not-waiting",
@@ -105,7 +121,11 @@ impl AdministrationError {
             | Self::EntryOfAnother
             | Self::NoSuchSite
             | Self::NoRoot => ErrorKind::Usage,
-            Self::EndedAlready
+            Self::NoGrant
+            | Self::Barred
+            | Self::OwnAlready
+            | Self::StandsAbove
+            | Self::EndedAlready
             | Self::NotBarred
             | Self::NotWaiting
             | Self::ControlStays
@@ -130,6 +150,14 @@ impl AdministrationError {
             Self::Yourself => "do it on the device of another administrator",
             Self::NotBeneath => {
                 "ask the administrator who admitted it; `daybook bar` stops keys for it from here, without ending its grants"
+            }
+            Self::NoGrant => "admit it with `daybook enrol grant`; it asks with `daybook enrol request`",
+            Self::Barred => {
+                "make sure who holds it, then give --lift, or let who barred it lift that with `daybook bar --lift`"
+            }
+            Self::StandsAbove => "nothing needs to be done: this device's own rights come from it",
+            Self::OwnAlready => {
+                "nothing needs to be done; for another end of shift `daybook enrol extend`, for another role revoke it and admit it anew"
             }
             Self::EndedAlready | Self::NotBarred => "nothing needs to be done; look with `daybook members`",
             Self::NotWaiting => "look with `daybook quarantine list`",

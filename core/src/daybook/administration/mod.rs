@@ -19,3 +19,4 @@ pub use members::{Member, MemberState};
 pub use quarantine::{Endorsing, Review, Waiting};
 pub use recovery::Recovered;
 pub use revoke::{Barred, Revoked};
+pub(super) use revoke::{codes, may};

@@ -153,13 +153,13 @@ impl Daybook {
 }
 
 /// Whether this device has a right in control.
-pub(super) fn may(state: &State, right: Rights) -> Result<(), Error> {
+pub(in crate::daybook) fn may(state: &State, right: Rights) -> Result<(), Error> {
     let rights = state.ring.roster.rights_of(&state.grant, state.device_id, CONTROL);
     if rights.is_ok_and(|rights| rights.covers(right)) { Ok(()) } else { Err(Error::NoRight) }
 }
 
 /// The codes of control entries.
-pub(super) fn codes(state: &State, ids: &[EntryId]) -> Vec<EntryCode> {
+pub(in crate::daybook) fn codes(state: &State, ids: &[EntryId]) -> Vec<EntryCode> {
     let place = |id: &EntryId| state.control.iter().map(|entry| entry.place).find(|place| place.id == *id);
     let code = |place: PlaceOf| entry_code(&EntryRef::new(place.log, place.seq, &place.id), 0);
     ids.iter().filter_map(place).map(code).collect()

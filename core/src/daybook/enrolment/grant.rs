@@ -4,7 +4,7 @@ use super::alone;
 use super::error::EnrolmentError;
 use super::reply::{EnrolmentReply, ReplyText};
 use super::request::EnrolmentRequest;
-use crate::crypto::{Secret, seal_reply};
+use crate::crypto::{DevicePublic, Secret, seal_reply};
 use crate::daybook::Daybook;
 use crate::daybook::administration::at_site;
 use crate::daybook::error::Error;
@@ -47,7 +47,8 @@ impl Daybook {
     /// [`Error::NoRight`], [`EnrolmentError`].
     pub fn check_grant(&mut self, request: &EnrolmentRequest, terms: &Terms) -> Result<(), Error> {
         self.refresh()?;
-        may_grant(&self.state, request, terms)
+        is_new(&self.state, request)?;
+        may_grant(&self.state, terms)
     }
 
     /// Grants, durably, and makes the reply. The characters of the request must have been compared before.
@@ -58,54 +59,78 @@ impl Daybook {
     /// As [`Daybook::check_grant`]; nothing was written.
     pub fn grant(&mut self, request: &EnrolmentRequest, terms: &Terms) -> Result<EnrolmentReply, Error> {
         self.write(|writer| {
-            may_grant(writer.state, request, terms)?;
-            let mut grant = grant_of(writer.state, request, terms)?;
-            let compartments = entitled(&writer.state.ring.roster, &grant);
-            writer.begin_incarnation_if_needed()?;
-            let mut secrets = Vec::new();
-            for compartment in compartments.iter().filter(|_| !terms.history) {
-                if let Some(key) = epoch_for_newcomer(writer, *compartment)?
-                    && let Some(reading) = writer.state.ring.keys.get(&key)
-                {
-                    secrets.push((key, *compartment, StoredSecret::Reading(reading.secret().clone())));
-                }
-            }
-            let organisation = terms
-                .organisation
-                .clone()
-                .or_else(|| writer.state.author(writer.state.device_id).organisation)
-                .filter(|name| !name.trim().is_empty());
-            let id = writer.control(|state, place| {
-                grant.person = Some(seal_text(state, place, FIELD_PERSON, request.person())?);
-                grant.organisation =
-                    organisation.as_deref().map(|o| seal_text(state, place, FIELD_ORGANISATION, o)).transpose()?;
-                Ok(Control::Grant(Box::new(grant)))
-            })?;
-            if !writer.state.ring.roster.grants().contains_key(&id) {
-                return Err(Error::Bug("an own grant does not hold"));
-            }
-            if terms.history {
-                secrets = current_secrets(writer, &compartments)?;
-            }
-            keep_parcels(writer, &secrets, &[*request.device()])?;
-            let path = alone::path(writer.tx, writer.state, &id)?;
-            let control = control_runs(writer, &id, &compartments)?;
-            reply(writer, request, (path, control), secrets, &terms.addresses)
+            is_new(writer.state, request)?;
+            let granted = write_grant(writer, (request.device(), Some(request.person())), terms)?;
+            let path = alone::path(writer.tx, writer.state, &granted.id)?;
+            let control = control_runs(writer, &granted.id, &granted.compartments)?;
+            reply(writer, request, (path, control), granted.secrets, &terms.addresses)
         })
     }
 }
 
+/// A grant that was written.
+pub(super) struct Granted {
+    pub id: EntryId,
+    /// Compartments whose keys its holder is given.
+    pub compartments: Vec<CompartmentId>,
+    pub secrets: Secrets,
+}
+
+/// Grants terms to a device, and keeps parcels for it.
+pub(super) fn write_grant(
+    writer: &mut Writer<'_>,
+    (device, person): (&DevicePublic, Option<&str>),
+    terms: &Terms,
+) -> Result<Granted, Error> {
+    may_grant(writer.state, terms)?;
+    let mut grant = grant_of(writer.state, device, terms)?;
+    let compartments = entitled(&writer.state.ring.roster, &grant);
+    writer.begin_incarnation_if_needed()?;
+    let mut secrets = Vec::new();
+    for compartment in compartments.iter().filter(|_| !terms.history) {
+        if let Some(key) = epoch_for_newcomer(writer, *compartment)?
+            && let Some(reading) = writer.state.ring.keys.get(&key)
+        {
+            secrets.push((key, *compartment, StoredSecret::Reading(reading.secret().clone())));
+        }
+    }
+    let organisation = terms
+        .organisation
+        .clone()
+        .or_else(|| writer.state.author(writer.state.device_id).organisation)
+        .filter(|name| !name.trim().is_empty());
+    let id = writer.control(|state, place| {
+        let seal = |field, text: Option<&str>| text.map(|text| seal_text(state, place, field, text)).transpose();
+        grant.person = seal(FIELD_PERSON, person)?;
+        grant.organisation = seal(FIELD_ORGANISATION, organisation.as_deref())?;
+        Ok(Control::Grant(Box::new(grant)))
+    })?;
+    if !writer.state.ring.roster.grants().contains_key(&id) {
+        return Err(Error::Bug("an own grant does not hold"));
+    }
+    if terms.history {
+        secrets = current_secrets(writer, &compartments)?;
+    }
+    keep_parcels(writer, &secrets, &[*device])?;
+    Ok(Granted { id, compartments, secrets })
+}
+
+/// Whether a newcomer holds nothing yet.
+fn is_new(state: &State, request: &EnrolmentRequest) -> Result<(), Error> {
+    let (roster, newcomer) = (&state.ring.roster, request.device().device_id());
+    if roster.is_root(newcomer) || roster.grants_of(newcomer).next().is_some() {
+        return Err(EnrolmentError::AlreadyGranted.into());
+    }
+    Ok(())
+}
+
 /// Whether this device may grant these terms.
-fn may_grant(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<(), Error> {
+fn may_grant(state: &State, terms: &Terms) -> Result<(), Error> {
     let roster = &state.ring.roster;
     if !roster.rights_of(&state.grant, state.device_id, CONTROL).is_ok_and(|rights| rights.covers(Rights::GRANT)) {
         return Err(Error::NoRight);
     }
     let held = roster.holder(&state.grant, state.device_id).ok_or(Error::NoRight)?;
-    let newcomer = request.device().device_id();
-    if roster.is_root(newcomer) || roster.grants_of(newcomer).next().is_some() {
-        return Err(EnrolmentError::AlreadyGranted.into());
-    }
     if terms.organisation.as_ref().is_some_and(|name| name.len() > TEXT_BYTES_MAX / 2) {
         return Err(Error::Value { what: "the organisation", why: "is too long" });
     }
@@ -137,13 +162,13 @@ fn rights_of(state: &State, terms: &Terms) -> Result<RightsByScope, Error> {
 }
 
 /// The grant without its sealed texts. An administrator is given a part of this device's budget.
-fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<Grant, Error> {
+fn grant_of(state: &State, device: &DevicePublic, terms: &Terms) -> Result<Grant, Error> {
     let rights = rights_of(state, terms)?;
     let (grants, compartments) = state.ring.roster.budget_left(&state.grant, state.device_id);
     let grants_too = rights.of(CONTROL, CompartmentKind::Control).covers(Rights::GRANT);
     let given = |left: u32, most: u32| if grants_too { (left / 4).min(most) } else { 0 };
     Ok(Grant {
-        device: *request.device(),
+        device: *device,
         person: None,
         organisation: None,
         role: terms.role.word().to_owned(),
@@ -153,7 +178,7 @@ fn grant_of(state: &State, request: &EnrolmentRequest, terms: &Terms) -> Result<
         grants: given(grants.saturating_sub(1), GRANTS_GIVEN_MAX),
         compartments: given(compartments, COMPARTMENTS_GIVEN_MAX),
         // What was said against the device before this grant is known here, and overcome by it.
-        lifts: state.ring.roster.to_name(request.device().device_id()).into_iter().collect(),
+        lifts: state.ring.roster.to_name(device.device_id()).into_iter().collect(),
     })
 }
 

@@ -14,6 +14,7 @@
 //! newcomer's side in one folder that was none before.
 
 mod accept;
+mod adoption;
 pub(super) mod alone;
 mod code;
 mod error;
@@ -23,6 +24,7 @@ mod request;
 mod waiting;
 
 pub use accept::Offer;
+pub use adoption::{Adopted, Bars};
 pub use code::{Characters, CodeKind};
 pub use error::EnrolmentError;
 pub use grant::Terms;

@@ -119,9 +119,9 @@ impl Daybook {
             };
             let clinical = said(writer, &fact(Some(patient), Statement::Dispense(dispense)))?;
             let supply = said(writer, &fact(None, movement))?;
-            let mut entries = writer.commit(&[clinical, supply])?;
-            clinical_first(writer, &mut entries)?;
-            Ok(entries)
+            let mut committed = writer.commit(&[clinical, supply])?;
+            clinical_first(writer, &mut committed.entries)?;
+            Ok(committed)
         })?;
         self.written_fact(entries)
     }
@@ -172,9 +172,9 @@ impl Daybook {
                     &Fact { patient: None, effective, targets: Vec::new(), import: None, reason, statement },
                 )?);
             }
-            let mut entries = writer.commit(&to_say)?;
-            clinical_first(writer, &mut entries)?;
-            Ok(entries)
+            let mut committed = writer.commit(&to_say)?;
+            clinical_first(writer, &mut committed.entries)?;
+            Ok(committed)
         })?;
         self.written_fact(entries)
     }

@@ -209,7 +209,7 @@ impl ImportBook for Daybook {
         self.write(|writer| {
             let compartment = writer.state.compartment(CompartmentKind::Clinical)?;
             let said: Vec<Said> = operations.into_iter().map(|operation| Said { compartment, operation }).collect();
-            writer.commit(&said).map(drop)
+            writer.write_and_post(&said).map(drop)
         })
     }
 }

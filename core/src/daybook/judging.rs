@@ -40,6 +40,9 @@ pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> R
     Intake::new(tx, ring, backlog).take_again(logs, again)?;
     // Times are made of what counts; without a withdrawal they only grow, which filing lets them.
     Times::recompute(tx, &withdrawn)?;
+    if !withdrawn.is_empty() {
+        state.hlc_kept = None;
+    }
     Ok(())
 }
 

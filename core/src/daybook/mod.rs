@@ -117,7 +117,10 @@ impl Daybook {
             if changed {
                 *state = State::load(store, tx)?;
             }
-            work(&mut Writer { tx, state: &mut *state, host: host.as_mut() })
+            let mut writer = Writer::new(tx, &mut *state, host.as_mut());
+            let done = work(&mut writer)?;
+            writer.keep_clock()?;
+            Ok(done)
         });
         if worked.is_err() {
             // What the work changed in memory was undone in the file.

@@ -4,12 +4,12 @@ use super::Daybook;
 use super::charts::{Loaded, entry_code};
 use super::error::Error;
 use super::types::{PatientSummary, Written};
-use super::writing::{Said, Writer, WrittenEntry};
+use super::writing::{Committed, Said, Writer};
 use crate::clock::random;
 use crate::id::{PatientId, TypedCode, read_code};
 use crate::limits::{IDENTIFIERS_PER_PATIENT_MAX, PARENTS_PER_EDIT_MAX, REGISTERS_PER_EDIT_MAX};
-use crate::merge::operations_in;
-use crate::record::{Edit, EntryRef, Field, Operation, Register, Setting, fold};
+use crate::merge::operations_of;
+use crate::record::{Edit, EditAt, EntryRef, Field, Folded, Operation, Register, Setting, fold};
 use crate::roster::CompartmentKind;
 use crate::view;
 use rusqlite::Connection;
@@ -99,8 +99,8 @@ impl Daybook {
         let written = self.write(|writer| {
             let compartment = writer.state.compartment(CompartmentKind::Clinical)?;
             let subject = view::patient_subject(writer.tx, &patient)?.ok_or(Error::NoSuchPatient)?;
-            let loaded = Loaded::load(writer.tx, subject)?;
-            let edits: Vec<_> = loaded.rows.iter().filter_map(|row| row.edit(&writer.state.logs)).collect();
+            let rows = operations_of(writer.tx, subject)?;
+            let edits: Vec<_> = rows.iter().filter_map(|row| row.edit(&writer.state.logs)).collect();
             let folded = fold(&edits, &writer.state.logs.forks);
             let identifiers =
                 folded.shown.iter().filter(|s| s.field == Field::Identifier && s.value != crate::record::NULL);
@@ -108,27 +108,19 @@ impl Daybook {
             if identifiers.count() + added > IDENTIFIERS_PER_PATIENT_MAX {
                 return Err(Error::Value { what: "the record", why: "has as many identifiers as a record may have" });
             }
-            let operation = edit(patient, settings, heads(writer, subject)?)?;
+            let operation = edit(patient, settings, heads_of(&folded, &edits))?;
             Ok(((), writer.commit(&[Said { compartment, operation }])?))
         })?;
         self.written(written)
     }
 
     /// What was written, with the findings that it raised.
-    pub(super) fn written<T>(&self, (value, entries): (T, Vec<WrittenEntry>)) -> Result<Written<T>, Error> {
-        let connection = self.store.read()?;
-        let mut subjects = Vec::new();
-        for entry in &entries {
-            let rows = operations_in(connection, &self.state.ring, &self.state.logs, entry.key)?;
-            subjects.extend(rows.iter().map(|row| row.row.subject()));
-        }
-        subjects.sort_unstable();
-        subjects.dedup();
+    pub(super) fn written<T>(&self, (value, committed): (T, Committed)) -> Result<Written<T>, Error> {
         let mut findings = Vec::new();
-        for subject in subjects.into_iter().take(64) {
+        for subject in committed.subjects.into_iter().take(64) {
             findings.extend(self.findings_of(Some(subject), false)?);
         }
-        let entries = entries.iter().map(|entry| entry_code(&entry.reference, 0)).collect();
+        let entries = committed.entries.iter().map(|entry| entry_code(&entry.reference, 0)).collect();
         Ok(Written { value, entries, findings })
     }
 
@@ -213,14 +205,17 @@ pub(super) fn compartment_number(connection: &Connection, compartment: crate::id
 
 /// The heads of a record as this device sees it, as an edit names them: the 16 with the smallest names.
 pub(super) fn heads(writer: &Writer<'_>, subject: i64) -> Result<Vec<EntryRef>, Error> {
-    let loaded = Loaded::load(writer.tx, subject)?;
-    let edits: Vec<_> = loaded.rows.iter().filter_map(|row| row.edit(&writer.state.logs)).collect();
-    let folded = fold(&edits, &writer.state.logs.forks);
+    let rows = operations_of(writer.tx, subject)?;
+    let edits: Vec<_> = rows.iter().filter_map(|row| row.edit(&writer.state.logs)).collect();
+    Ok(heads_of(&fold(&edits, &writer.state.logs.forks), &edits))
+}
+
+fn heads_of(folded: &Folded<'_>, edits: &[EditAt<'_>]) -> Vec<EntryRef> {
     // An own head needs no naming: the own chain is a parent. Naming it costs little and says it openly.
     let mut heads: Vec<EntryRef> =
         folded.heads.iter().filter_map(|at| edits.get(*at)).map(|edit| edit.reference).collect();
     heads.truncate(PARENTS_PER_EDIT_MAX);
-    Ok(heads)
+    heads
 }
 
 /// The bytes of an edit; settings of one register twice, none or too many are refused.

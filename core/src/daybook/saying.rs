@@ -5,7 +5,7 @@ use super::charts::Loaded;
 use super::error::Error;
 use super::patients::checked;
 use super::types::{FactView, Written};
-use super::writing::{Said, Writer, WrittenEntry};
+use super::writing::{Committed, Said, Writer};
 use crate::clock::EffectiveTime;
 use crate::id::PatientId;
 use crate::limits::TARGETS_PER_FACT_MAX;
@@ -106,10 +106,10 @@ impl Daybook {
         self.written_fact(entries)
     }
 
-    pub(super) fn written_fact(&self, entries: Vec<WrittenEntry>) -> Result<Written<FactView>, Error> {
-        let first = entries.first().copied().ok_or(Error::Bug("nothing was written"))?;
+    pub(super) fn written_fact(&self, committed: Committed) -> Result<Written<FactView>, Error> {
+        let first = committed.entries.first().copied().ok_or(Error::Bug("nothing was written"))?;
         let view = self.fact_at(first.key.operation(0))?;
-        self.written((view, entries))
+        self.written((view, committed))
     }
 }
 
@@ -127,7 +127,7 @@ fn same_lot(writer: &Writer<'_>, target: &FactId, statement: &Statement<'_>) -> 
 }
 
 /// Writes one fact where it belongs.
-pub(super) fn commit_fact(writer: &mut Writer<'_>, fact: &Fact<'_>) -> Result<Vec<WrittenEntry>, Error> {
+pub(super) fn commit_fact(writer: &mut Writer<'_>, fact: &Fact<'_>) -> Result<Committed, Error> {
     let said = said(writer, fact)?;
     writer.commit(&[said])
 }

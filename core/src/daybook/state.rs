@@ -8,7 +8,7 @@ use crate::clock::Hlc;
 use crate::crypto::{DeviceSecret, FieldPlace, Place, ReadingKey, Secret};
 use crate::id::{CompartmentId, DeviceId, EntryId, Incarnation, KeyId};
 use crate::limits::SEQ_MAX;
-use crate::merge::{Backlog, Keyring, Logs};
+use crate::merge::{Backlog, Keyring, Logs, Times};
 use crate::roster::{
     Branch, Chains, CompartmentKind, Control, ControlBody, ControlEntry, Held, PlaceOf, Rights, Roster, SealedText,
     SignedFounding,
@@ -53,6 +53,8 @@ pub(super) struct State {
     /// The grant that this device's entries stand on.
     pub grant: EntryId,
     pub hlc: Hlc,
+    /// The clock as the file keeps it; none if something was taken out that kept it.
+    pub hlc_kept: Option<Hlc>,
     /// Whether what comes is stored and goes no further: an exercise that must fail.
     pub store_only: bool,
     pub control: Vec<ControlEntry>,
@@ -84,17 +86,24 @@ impl State {
         let founding = SignedFounding::read(&need(value::FOUNDING)?).map_err(|_| damaged())?;
         let device = DeviceSecret::from_secret(&Secret::from_slice(&need(value::DEVICE)?).ok_or_else(damaged)?);
         let hlc = need(value::HLC)?.try_into().map(u64::from_le_bytes).map_err(|_| damaged())?;
+        let own = device.public().device_id();
+        let mut hlc = Hlc::from_bits(hlc);
+        // Of times that another version posted it is not known where they lie.
+        if Store::value_in(connection, value::VIEWS)?.as_deref() == Some(&super::VIEWS_VERSION.to_le_bytes()) {
+            hlc = hlc.max(Times::greatest_of(connection, own)?);
+        }
         let mut keys = BTreeMap::new();
         for (id, _, secret) in store.secrets()? {
             keys.insert(id, secret.reading_key());
         }
         let ring = Keyring { incident: *founding.incident(), roster: Roster::default(), keys };
         let mut state = Self {
-            device_id: device.public().device_id(),
+            device_id: own,
             incarnation: Incarnation::from_slice(&need(value::INCARNATION)?).ok_or_else(damaged)?,
             begin: Store::value_in(connection, value::BEGIN)?.is_some(),
             grant: EntryId::ZERO,
-            hlc: Hlc::from_bits(hlc),
+            hlc,
+            hlc_kept: Some(hlc),
             store_only: Store::value_in(connection, value::STORE_ONLY)?.is_some(),
             control: Vec::new(),
             chains: Chains::default(),

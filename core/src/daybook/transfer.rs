@@ -462,11 +462,7 @@ fn adopt_clock(tx: &Connection, state: &mut State) -> Result<(), Error> {
             hlc = hlc.merge(theirs);
         }
     }
-    hlc = control_clock(state, hlc);
-    if hlc > state.hlc {
-        state.hlc = hlc;
-        Store::set_value(tx, value::HLC, &hlc.bits().to_le_bytes())?;
-    }
+    state.hlc = state.hlc.max(control_clock(state, hlc));
     Ok(())
 }
 

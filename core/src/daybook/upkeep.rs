@@ -9,7 +9,7 @@ use super::writing::Writer;
 use super::{Daybook, VIEWS_VERSION, view_tables};
 use crate::id::{EntryId, PatientId};
 use crate::limits::SIGNED_EVERY;
-use crate::merge::{Backlog, Intake, Logs, operations_in, operations_of, unposted_filings};
+use crate::merge::{Backlog, Intake, Logs, Times, operations_in, operations_of, unposted_filings};
 use crate::mutant::{self, Mutant};
 use crate::record::{EntryRef, Purpose};
 use crate::roster::{CompartmentKind, ControlBody};
@@ -282,6 +282,9 @@ pub(super) fn make_anew(writer: &mut Writer<'_>, progress: &mut dyn FnMut(u64, u
         writer.post()?;
     }
     Store::set_value(tx, value::VIEWS, &VIEWS_VERSION.to_le_bytes())?;
+    let state = &mut *writer.state;
+    state.hlc = state.hlc.max(Times::greatest_of(tx, state.device_id)?);
+    state.hlc_kept = None;
     Ok(())
 }
 

@@ -11,13 +11,14 @@ use crate::id::{CONTROL, CommitId, CompartmentId, EntryId, Incarnation, KeyId, L
 use crate::limits::{
     CONTROL_BODY_BYTES_MAX, ENTRIES_PER_POSTING_MAX, ENTRIES_PER_RUN_MAX, OPERATIONS_PER_ENTRY_MAX, SEQ_MAX,
 };
-use crate::log::{LogName, Run, RunBuilder, Tip};
-use crate::merge::{Intake, Logs};
+use crate::log::{LogName, Tip, VerifiedRun};
+use crate::merge::{Intake, Logs, Subject, Times};
 use crate::record::{Body, EntryRef, Operation};
 use crate::roster::{Control, ControlBody, PlaceOf, SealedText, Waits};
 use crate::store::{EntryKey, Store};
 use crate::view;
 use rusqlite::Connection;
+use std::collections::BTreeSet;
 
 /// Longest body that this program writes: sealed and padded it stays under the format's limit.
 const BODY_BYTES_MAX: usize = 60 * 1024;
@@ -35,16 +36,41 @@ pub(super) struct WrittenEntry {
     pub reference: EntryRef,
 }
 
+/// What one commit wrote.
+pub(super) struct Committed {
+    pub entries: Vec<WrittenEntry>,
+    /// What it is about: numbers of subjects, in rising order.
+    pub subjects: BTreeSet<i64>,
+}
+
 /// The writer of one transaction.
 pub(super) struct Writer<'a> {
     pub tx: &'a Connection,
     pub state: &'a mut State,
     pub host: &'a mut dyn Host,
+    /// Where it wrote last.
+    wrote_in: Option<CompartmentId>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// Begins to write.
+    pub const fn new(tx: &'a Connection, state: &'a mut State, host: &'a mut dyn Host) -> Self {
+        Self { tx, state, host, wrote_in: None }
+    }
+
     /// Seals, signs, stores and posts operations of one commit; they are durable when the transaction is.
-    pub fn commit(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
+    pub fn commit(&mut self, said: &[Said]) -> Result<Committed, Error> {
+        let entries = self.write_and_post(said)?;
+        let mut subjects = BTreeSet::new();
+        for Said { compartment, operation } in said {
+            let compartment = Store::compartment_row(self.tx, *compartment)?;
+            subjects.extend(Subject::of(self.tx, compartment, &Operation::read_again(operation))?);
+        }
+        Ok(Committed { entries, subjects })
+    }
+
+    /// As [`Writer::commit`], for who does not ask what it is about.
+    pub fn write_and_post(&mut self, said: &[Said]) -> Result<Vec<WrittenEntry>, Error> {
         let written = self.write_logs(said)?;
         self.state.notes_due |= many_or_old(self.tx, self.host.now_ms())?;
         self.post()?;
@@ -56,7 +82,7 @@ impl Writer<'_> {
         self.check_shift()?;
         self.begin_incarnation_if_needed()?;
         let commit = CommitId::new(random(self.host));
-        let hlc = self.tick()?;
+        let hlc = self.tick();
         let mut written = Vec::new();
         for (compartment, lane, bodies) in bodies(said, commit, hlc)? {
             written.extend(self.write_log(compartment, lane, &bodies)?);
@@ -78,10 +104,30 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn tick(&mut self) -> Result<Hlc, Error> {
+    pub(super) fn tick(&mut self) -> Hlc {
         self.state.hlc = self.state.hlc.tick(self.host.now_ms());
-        Store::set_value(self.tx, value::HLC, &self.state.hlc.bits().to_le_bytes())?;
-        Ok(self.state.hlc)
+        self.state.hlc
+    }
+
+    /// Sees to it that the clock is found again. An own entry that was posted keeps it: its time is the greatest of
+    /// this device in its compartment, and one page less is written. Else it is kept by itself.
+    pub(super) fn keep_clock(&mut self) -> Result<(), Error> {
+        let hlc = self.state.hlc;
+        if self.state.hlc_kept == Some(hlc) {
+            return Ok(());
+        }
+        let posted = match self.wrote_in {
+            Some(compartment) => {
+                let compartment = Store::compartment_row(self.tx, compartment)?;
+                Times::of_device(self.tx, compartment, self.state.device_id)?
+            }
+            None => None,
+        };
+        if posted != Some(hlc) {
+            Store::set_value(self.tx, value::HLC, &hlc.bits().to_le_bytes())?;
+        }
+        self.state.hlc_kept = Some(hlc);
+        Ok(())
     }
 
     fn name(&self, compartment: CompartmentId, lane: Lane) -> LogName {
@@ -115,29 +161,27 @@ impl Writer<'_> {
         let mut tip = self.tip(&name)?;
         let mut written = Vec::new();
         for bodies in bodies.chunks(ENTRIES_PER_RUN_MAX) {
-            let (first_seq, backlink) = (tip.next_seq(), tip.id);
-            let mut run = RunBuilder::new(&name, first_seq, backlink);
-            {
-                let (key, reading) = self.state.sealing_key(compartment)?;
-                let ground = Ground { grant: self.state.grant, hint: self.state.ring.roster.hint(), key };
+            let (key, reading) = self.state.sealing_key(compartment)?;
+            let ground = Ground { grant: self.state.grant, hint: self.state.ring.roster.hint(), key };
+            let seal = |(seq, body): (u64, &Vec<u8>)| {
+                let place = Place { incident: self.state.ring.incident, log: tip.log, seq };
                 let mut sealed = Vec::new();
-                for body in bodies {
-                    let place = Place { incident: self.state.ring.incident, log: tip.log, seq: tip.next_seq() };
-                    let nonce = reading.seal(&place, body, &mut sealed);
-                    let entry = SealedEntry { ground, nonce, sealed: Sealed::Body(&sealed) };
-                    let signed = tip.append(&entry, &self.state.device.signing);
-                    run.push(&entry, Some(signed.signature));
-                }
-            }
-            written.extend(self.store_run(&run.finish())?);
+                (reading.seal(&place, body, &mut sealed), sealed)
+            };
+            let sealed: Vec<(Nonce, Vec<u8>)> = (tip.next_seq()..).zip(bodies).map(seal).collect();
+            let entries = sealed.iter();
+            let entries =
+                entries.map(|(nonce, body)| SealedEntry { ground, nonce: *nonce, sealed: Sealed::Body(body) });
+            let run = VerifiedRun::write(&mut tip, &name, entries, &self.state.device.signing);
+            written.extend(self.store_run(&run)?);
         }
+        self.wrote_in = Some(compartment);
         Ok(written)
     }
 
     /// Stores a run of an own log by the way that every run takes.
-    fn store_run(&mut self, bytes: &[u8]) -> Result<Vec<WrittenEntry>, Error> {
-        let run = Run::read(bytes)?.verify(&self.state.ring.incident)?;
-        let appended = Store::append(self.tx, &run)?;
+    fn store_run(&mut self, run: &VerifiedRun<'_>) -> Result<Vec<WrittenEntry>, Error> {
+        let appended = Store::append(self.tx, run)?;
         if self.state.logs.get(appended.log).is_none() || appended.forked {
             self.state.logs = Logs::load(self.tx)?;
         }
@@ -186,7 +230,7 @@ impl Writer<'_> {
             self.begin_incarnation_if_needed()?;
         }
         let commit = CommitId::new(random(self.host));
-        let hlc = self.tick()?;
+        let hlc = self.tick();
         let name = self.name(CONTROL, Lane::Safety);
         let mut tip = self.tip(&name)?;
         let place = Place { incident: self.state.ring.incident, log: tip.log, seq: tip.next_seq() };
@@ -196,15 +240,13 @@ impl Writer<'_> {
         }
         let ground = Ground { grant: self.state.grant, hint: self.state.ring.roster.hint(), key: KeyId::ZERO };
         let entry = SealedEntry { ground, nonce: Nonce::ZERO, sealed: Sealed::Body(&body) };
-        let mut run = RunBuilder::new(&name, tip.next_seq(), tip.id);
-        let signed = tip.append(&entry, &self.state.device.signing);
-        run.push(&entry, Some(signed.signature));
-        self.store_control(&run.finish())?;
-        Ok(signed.id)
+        let run = VerifiedRun::write(&mut tip, &name, [entry].into_iter(), &self.state.device.signing);
+        self.store_control(&run)?;
+        Ok(tip.id)
     }
 
     /// Stores a run of control entries and folds the roster anew.
-    pub(super) fn store_control(&mut self, run: &[u8]) -> Result<(), Error> {
+    pub(super) fn store_control(&mut self, run: &VerifiedRun<'_>) -> Result<(), Error> {
         for written in self.store_run(run)? {
             let (Some(stored), Some(log)) =
                 (Store::entry(self.tx, written.key)?, self.state.logs.get(written.key.log()))
@@ -282,7 +324,7 @@ fn bodies(said: &[Said], commit: CommitId, hlc: Hlc) -> Result<Vec<LogBodies>, E
 struct Batch {
     operations: Vec<Vec<u8>>,
     bytes: usize,
-    edited: std::collections::BTreeSet<PatientId>,
+    edited: BTreeSet<PatientId>,
 }
 
 impl Batch {

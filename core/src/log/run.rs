@@ -1,7 +1,7 @@
 //! Runs: contiguous pieces of logs that end in a signed head, as bytes and as something verified.
 
-use super::LogName;
-use crate::crypto::{DevicePublic, Signature};
+use super::{LogName, Tip};
+use crate::crypto::{DevicePublic, Signature, SigningKey};
 use crate::entry::{Bytes, CarryError, Ground, Sealed, SealedEntry};
 use crate::id::{CompartmentId, EntryId, Incarnation, IncidentId, Lane, LogId};
 use crate::limits::{CONTROL_BODY_BYTES_MAX, ENTRIES_PER_RUN_MAX, SEALED_BODY_BYTES_MAX, SEQ_MAX, SIGNED_EVERY};
@@ -120,6 +120,28 @@ pub struct VerifiedRun<'a> {
 }
 
 impl<'a> VerifiedRun<'a> {
+    /// A run that its author writes here: places entries after the tip of the log, signs those whose signatures are
+    /// kept, and moves the tip. What was placed and signed a moment ago needs no verifying.
+    #[must_use]
+    pub fn write(
+        tip: &mut Tip,
+        name: &LogName,
+        entries: impl ExactSizeIterator<Item = SealedEntry<'a>>,
+        key: &SigningKey,
+    ) -> Self {
+        let mut run = Self { name: *name, log: tip.log, entries: Vec::with_capacity(entries.len()), heads: Vec::new() };
+        let count = entries.len();
+        for (place, entry) in entries.enumerate() {
+            let backlink = tip.id;
+            let (seq, id) = tip.place(&entry);
+            if place + 1 == count || signature_is_kept(name, seq) {
+                run.heads.push((place, key.sign_head(tip.log, seq, id)));
+            }
+            run.entries.push(VerifiedEntry { seq, backlink, id, entry });
+        }
+        run
+    }
+
     /// The log's name.
     #[must_use]
     pub const fn name(&self) -> &LogName {
@@ -255,7 +277,7 @@ impl<'a> Run<'a> {
             let id = entry.id(log, seq, backlink);
             let signature = heads.next_if(|(at, _)| *at as usize == place).map(|(_, signature)| signature);
             let last = place + 1 == self.entries.len();
-            if last || seq.is_multiple_of(SIGNED_EVERY) || self.name.is_control() {
+            if last || signature_is_kept(&self.name, seq) {
                 let signature = signature.ok_or(RunError::Unsigned)?;
                 let genuine = self.name.author.sign.verify_head(log, seq, id, signature);
                 if genuine.is_err() && !mutant::is(Mutant::SkipsTheSignature) {
@@ -268,6 +290,11 @@ impl<'a> Run<'a> {
         }
         Ok(verified)
     }
+}
+
+/// Whether the signature over a place stays, whatever follows it.
+fn signature_is_kept(name: &LogName, seq: u64) -> bool {
+    seq.is_multiple_of(SIGNED_EVERY) || name.is_control()
 }
 
 /// The bytes of a run that was verified, with what verifying found: from these it is verified again without

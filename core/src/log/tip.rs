@@ -42,10 +42,15 @@ impl Tip {
 
     /// Places `entry` after the tip, signs it and moves the tip.
     pub fn append(&mut self, entry: &SealedEntry<'_>, key: &SigningKey) -> Signed {
+        let (seq, id) = self.place(entry);
+        Signed { seq, id, signature: key.sign_head(self.log, seq, id) }
+    }
+
+    /// Places `entry` after the tip and moves the tip.
+    pub(super) fn place(&mut self, entry: &SealedEntry<'_>) -> (u64, EntryId) {
         let seq = self.next_seq();
         let id = entry.id(self.log, seq, self.id);
-        let signature = key.sign_head(self.log, seq, id);
         (self.seq, self.id) = (seq, id);
-        Signed { seq, id, signature }
+        (seq, id)
     }
 }

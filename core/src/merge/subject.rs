@@ -115,6 +115,16 @@ impl Subject {
         Ok(row.optional()?)
     }
 
+    /// The number of what an operation is about, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn of(connection: &Connection, compartment: i64, operation: &Operation<'_>) -> Result<Option<i64>, StoreError> {
+        let name = SubjectKey::of(operation);
+        let (kind, key) = name.parts();
+        Self::find(connection, compartment, kind, key)
+    }
+
     /// The number of a subject, if it has one.
     ///
     /// # Errors

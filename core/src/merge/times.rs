@@ -6,7 +6,7 @@ use crate::clock::{DAY_MS, EffectiveTime, Hlc, TimeSource};
 use crate::id::{CompartmentId, DeviceId};
 use crate::mutant::{self, Mutant};
 use crate::store::{Store, StoreError};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A time is not plausible if it is later than every other device's greatest by more than this.
@@ -40,6 +40,31 @@ impl Times {
             }
         }
         Ok(times)
+    }
+
+    /// The greatest clock of accepted entries of one device in a compartment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn of_device(connection: &Connection, compartment: i64, device: DeviceId) -> Result<Option<Hlc>, StoreError> {
+        let mut statement =
+            connection.prepare_cached("SELECT hlc FROM device_time WHERE compartment = ?1 AND device = ?2")?;
+        let found = statement.query_row((compartment, device.as_bytes()), |row| row.get::<_, i64>(0)).optional()?;
+        Ok(found.map(|bits| Hlc::from_bits(bits.cast_unsigned())))
+    }
+
+    /// The greatest clock of accepted entries of one device in any compartment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn greatest_of(connection: &Connection, device: DeviceId) -> Result<Hlc, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT hlc FROM device_time WHERE device = ?1")?;
+        let mut rows = statement.query([device.as_bytes()])?;
+        let mut greatest = Hlc::default();
+        while let Some(row) = rows.next()? {
+            greatest = greatest.max(Hlc::from_bits(row.get::<_, i64>(0)?.cast_unsigned()));
+        }
+        Ok(greatest)
     }
 
     /// The greatest time of any device but `device`; none if there is no other.

@@ -13,7 +13,7 @@ use crate::daybook::writing::Writer;
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CONTROL, CommitId, DeviceId, EntryId, Incarnation, KeyId, Lane};
 use crate::limits::TEXT_BYTES_MAX;
-use crate::log::{LogName, RunBuilder, Tip};
+use crate::log::{LogName, Tip, VerifiedRun};
 use crate::roster::{Approve, Control, ControlBody, PlaceOf};
 use crate::store::{Store, StoredSecret};
 use std::collections::BTreeSet;
@@ -110,21 +110,15 @@ fn sign(writer: &mut Writer<'_>, recovery: &DeviceSecret, said: Vec<Control>) ->
     let incarnation = Incarnation::new(random(writer.host));
     let name = LogName::new(recovery.public(), incarnation, CONTROL, Lane::Safety);
     let mut tip = Tip::start(&name, &incident);
-    let mut run = RunBuilder::new(&name, tip.next_seq(), tip.id);
     let grant = EntryId::new(*incident.as_bytes());
-    let mut ids = Vec::new();
     let commit = CommitId::new(random(writer.host));
-    for control in said {
-        let hlc = writer.tick()?;
-        let body = ControlBody { commit, hlc, control }.to_bytes();
-        let ground = Ground { grant, hint: writer.state.ring.roster.hint(), key: KeyId::ZERO };
-        let entry = SealedEntry { ground, nonce: Nonce::ZERO, sealed: Sealed::Body(&body) };
-        let signed = tip.append(&entry, &recovery.signing);
-        run.push(&entry, Some(signed.signature));
-        ids.push(signed.id);
-    }
-    writer.store_control(&run.finish())?;
-    Ok(ids)
+    let bodies: Vec<Vec<u8>> =
+        said.into_iter().map(|control| ControlBody { commit, hlc: writer.tick(), control }.to_bytes()).collect();
+    let ground = Ground { grant, hint: writer.state.ring.roster.hint(), key: KeyId::ZERO };
+    let entries = bodies.iter().map(|body| SealedEntry { ground, nonce: Nonce::ZERO, sealed: Sealed::Body(body) });
+    let run = VerifiedRun::write(&mut tip, &name, entries, &recovery.signing);
+    writer.store_control(&run)?;
+    Ok(run.entries().iter().map(|entry| *entry.id()).collect())
 }
 
 /// Keys that were wrapped for the recovery root, which holds every right: a device that recovers alone reads

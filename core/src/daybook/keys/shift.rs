@@ -48,12 +48,9 @@ pub(in crate::daybook) fn is_past(connection: &Connection, end: i64, now_ms: i64
 
 /// The shift of this device.
 pub(in crate::daybook) fn of(connection: &Connection, state: &State) -> Result<Shift, StoreError> {
+    let Some(end) = end(state, state.device_id) else { return Ok(Shift::Open) };
     let ended = Store::value_in(connection, ENDED)?.and_then(|bytes| bytes.try_into().ok()).map(i64::from_le_bytes);
-    Ok(match end(state, state.device_id) {
-        None => Shift::Open,
-        Some(end) if ended == Some(end) => Shift::Over(end),
-        Some(end) => Shift::Until(end),
-    })
+    Ok(if ended == Some(end) { Shift::Over(end) } else { Shift::Until(end) })
 }
 
 impl Daybook {

@@ -35,6 +35,7 @@ mod syncing;
 mod transfer;
 mod types;
 mod upkeep;
+mod verifying;
 mod writing;
 
 pub use administration::{

@@ -1,25 +1,21 @@
-//! Upkeep: status, the log for people, verification from the bytes up, rebuild, digest.
+//! Upkeep: status, the log for people, rebuild, digest.
 
 use super::charts::{entry_code, operation_text};
 use super::error::Error;
 use super::judging::{Since, rejudge};
 use super::state::{State, WITHHELD, control_entry, control_without_effect, value};
-use super::types::{EntryCounts, LogLine, Status, VerifyReport};
+use super::types::{EntryCounts, LogLine, Status};
 use super::writing::Writer;
 use super::{Daybook, VIEWS_VERSION, view_tables};
-use crate::id::{EntryId, PatientId};
-use crate::limits::SIGNED_EVERY;
+use crate::id::PatientId;
 use crate::merge::{Backlog, Intake, Logs, Times, operations_in, operations_of, unposted_filings};
 use crate::mutant::{self, Mutant};
 use crate::record::{EntryRef, Purpose};
 use crate::roster::{CompartmentKind, ControlBody};
-use crate::store::{BranchOf, EntryKey, LogRow, Store, StoreError, StoredEntry, Verdict};
+use crate::store::{EntryKey, LogRow, Store, StoreError, Verdict};
 use crate::view;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::BTreeMap;
-
-/// Most problems that a check lists.
-const PROBLEMS_MAX: usize = 100;
 
 impl Daybook {
     /// What this book holds.
@@ -184,32 +180,6 @@ impl Daybook {
         Ok(digests.iter().map(|d| (name(d), crate::id::hex(&d.digest))).collect())
     }
 
-    /// Checks the whole book from the bytes up: pages, ids and chains of all logs, signatures, and that every
-    /// accepted entry is one that opens.
-    ///
-    /// # Errors
-    /// [`Error`] if the book cannot be read; what is wrong with it is in the report.
-    pub fn verify(&mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, Error> {
-        self.refresh()?;
-        let mut report = VerifyReport::default();
-        self.store.at_one_moment(|connection| {
-            if let Err(StoreError::Damaged(found)) = self.store.check_integrity() {
-                report.problems.push(format!("the file is damaged: {found}"));
-            }
-            let total = count(connection, "SELECT count(*) FROM entry")?;
-            for log in Store::logs(connection)? {
-                report.logs += 1;
-                let branches = Store::branches(connection, log.number)?;
-                for branch in &branches {
-                    verify_branch(connection, &log, branch, &branches, &mut report, &mut |done| progress(done, total))?;
-                }
-            }
-            verify_beyond(connection, &mut report)
-        })?;
-        report.problems.truncate(PROBLEMS_MAX);
-        Ok(report)
-    }
-
     /// Throws away everything that was made of the entries and makes it anew. `progress` is told how many
     /// entries of how many are done.
     ///
@@ -306,78 +276,4 @@ fn newest(connection: &Connection, limit: usize) -> Result<Vec<EntryKey>, Error>
         keys.extend((from + 1..=last).map(|seq| EntryKey::new(log, seq, branch)));
     }
     Ok(keys)
-}
-
-/// Recomputes the ids of entries beyond the ends of branches, each from the one before it where that is here.
-fn verify_beyond(connection: &Connection, report: &mut VerifyReport) -> Result<(), Error> {
-    for (number, branch, places) in Store::beyond(connection)? {
-        let Some(log) = Store::log_of_number(connection, number)? else { continue };
-        let mut before: Option<(u64, EntryId)> = None;
-        Store::entries(connection, (number, branch), places, |entry| {
-            let seq = entry.key.seq();
-            let chained = before.filter(|(last, _)| last + 1 == seq);
-            if chained.is_some_and(|(_, backlink)| entry.entry().id(log.log, seq, backlink) != entry.id) {
-                report.problems.push(format!("entry {}-{seq} is not what its author signed", log.log.short()));
-            }
-            before = Some((seq, entry.id));
-            report.entries += 1;
-            Ok::<bool, Error>(report.problems.len() < PROBLEMS_MAX)
-        })?;
-    }
-    Ok(())
-}
-
-/// Recomputes the ids of a branch along its chain and checks every signature that is kept.
-fn verify_branch(
-    connection: &Connection,
-    log: &LogRow,
-    branch: &BranchOf,
-    branches: &[BranchOf],
-    report: &mut VerifyReport,
-    progress: &mut dyn FnMut(u64),
-) -> Result<(), Error> {
-    let code = |seq| format!("{}-{seq}", log.log.short());
-    let mut backlink = EntryId::ZERO;
-    let mut at = branch.parent;
-    while let Some(parent) = branches.iter().find(|b| b.branch == at && b.fork_seq >= branch.fork_seq && b.parent != at)
-    {
-        at = parent.parent;
-    }
-    if branch.fork_seq > 0 {
-        let before: Option<StoredEntry> = Store::entry(connection, EntryKey::new(log.number, branch.fork_seq, at))?;
-        backlink = before.map(|e| e.id).unwrap_or_default();
-    }
-    let mut expected = branch.fork_seq + 1;
-    let range = (branch.fork_seq + 1, branch.tip_seq);
-    let mut heads = Store::heads(connection, (log.number, branch.branch), range)?.into_iter().peekable();
-    Store::entries(connection, (log.number, branch.branch), (branch.fork_seq + 1, branch.tip_seq), |entry| {
-        let seq = entry.key.seq();
-        let id = entry.entry().id(log.log, seq, backlink);
-        if seq != expected || id != entry.id {
-            report.problems.push(format!("entry {} is not what its author signed", code(seq)));
-        }
-        while heads.next_if(|(at, _)| *at < seq).is_some() {}
-        let signature = heads.next_if(|(at, _)| *at == seq).map(|(_, signature)| signature);
-        let needed = seq.is_multiple_of(SIGNED_EVERY) || seq == branch.tip_seq || log.name.is_control();
-        match signature {
-            Some(signature) => {
-                report.heads += 1;
-                if log.name.author.sign.verify_head(log.log, seq, entry.id, &signature).is_err() {
-                    report.problems.push(format!("the signature of entry {} does not fit", code(seq)));
-                }
-            }
-            None if needed => report.problems.push(format!("the signature of entry {} is missing", code(seq))),
-            None => {}
-        }
-        (backlink, expected) = (entry.id, seq + 1);
-        report.entries += 1;
-        if report.entries.is_multiple_of(1_024) {
-            progress(report.entries);
-        }
-        Ok::<bool, Error>(report.problems.len() < PROBLEMS_MAX)
-    })?;
-    if expected != branch.tip_seq + 1 {
-        report.problems.push(format!("entries after {} are missing", code(expected.saturating_sub(1))));
-    }
-    Ok(())
 }

@@ -376,22 +376,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`] with what was found, at most 20 lines.
     pub fn check_integrity(&self) -> Result<(), StoreError> {
-        let mut found: Vec<String> = Vec::new();
+        self.check_structure_but(&[])
+    }
+
+    /// As [`Store::check_integrity`], but for the pages of some tables, which the caller reads for what stands on
+    /// them.
+    ///
+    /// # Errors
+    /// As [`Store::check_integrity`].
+    pub fn check_structure_but(&self, read: &[&str]) -> Result<(), StoreError> {
+        let connection = self.read()?;
         // Reads every page in use through SQLCipher, which checks its authentication code. SQLCipher's own pragma
         // reads the file past SQLite and takes what a full disk left behind the last page for damage.
         // Whether every index says what its table does is not compared: pages are authenticated, so no damage of the
         // disk can part them, and it takes as long as all else together.
-        let mut statement = self.read()?.prepare("PRAGMA quick_check(20)")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let line: String = row.get(0)?;
-            if line != "ok" {
-                found.push(line);
+        let mut found: Vec<String> = Vec::new();
+        if read.is_empty() {
+            quick_check(connection, "20", &mut found)?;
+        } else {
+            // Of the table of tables, and with it of the free pages.
+            quick_check(connection, "sqlite_schema", &mut found)?;
+            let mut statement = connection.prepare_cached("SELECT name FROM sqlite_schema WHERE type = 'table'")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let name: String = row.get(0)?;
+                if !read.contains(&name.as_str()) {
+                    quick_check(connection, &name, &mut found)?;
+                }
             }
         }
         if Self::log_is_damaged(&self.path)? {
             found.push("the write-ahead log".into());
         }
+        found.truncate(20);
         if found.is_empty() { Ok(()) } else { Err(StoreError::Damaged(found.join("; "))) }
     }
 
@@ -435,6 +452,19 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // If this fails, so does what follows, and says why.
     READY.call_once(|| drop(Connection::open_in_memory()));
     Connection::open_with_flags(path, flags)
+}
+
+/// Checks the structure of one table, or of all of them with so many lines at most; adds what is wrong.
+fn quick_check(connection: &Connection, of: &str, found: &mut Vec<String>) -> Result<(), StoreError> {
+    let mut statement = connection.prepare(&format!("PRAGMA quick_check({of})"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let line: String = row.get(0)?;
+        if line != "ok" {
+            found.push(line);
+        }
+    }
+    Ok(())
 }
 
 fn raw_key(key: &DatabaseKey) -> zeroize::Zeroizing<String> {

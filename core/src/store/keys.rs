@@ -33,6 +33,9 @@ pub struct OpKey(i64);
 pub struct RowKey(i64);
 
 impl EntryKey {
+    /// Behind every entry.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// The key of an entry; `log` is at most 2^21 - 1, `seq` at most 2^32 - 1, `branch` at most 7.
     #[must_use]
     pub const fn new(log: i64, seq: u64, branch: u8) -> Self {

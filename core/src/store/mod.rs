@@ -23,6 +23,7 @@ mod names;
 mod parcels;
 mod rescue;
 mod schema;
+mod walk;
 
 pub use begun::BegunRow;
 pub use beyond::Places;
@@ -34,3 +35,4 @@ pub use local::{Secrets, StoredSecret};
 pub use parcels::KeptParcel;
 pub use rescue::{Found, Gap, Rescue};
 pub use schema::SCHEMA_VERSION;
+pub use walk::{Grounds, Walked};

@@ -138,6 +138,17 @@ impl Workload {
         workload
     }
 
+    /// Nothing but so many registrations: a list to search in.
+    #[must_use]
+    pub fn registrations(count: usize) -> Self {
+        let mut maker = Maker::new(0, false);
+        for at in 0..count {
+            let author = maker.dice.below(AUTHORS);
+            maker.register(author, World::start_ms() + i64::try_from(at).expect("a place") * 1_000);
+        }
+        maker.finish()
+    }
+
     /// Asserts what the name of the workload promises.
     fn check(&self, entries: usize) {
         let Counts { registrations, edits, stale, touching, observations, dispenses, allergies } = self.counts;
@@ -259,7 +270,7 @@ impl Maker {
             history: history.then(|| Vec::with_capacity(entries)),
             counts: Counts::default(),
             body_bytes: 0,
-            step_ms: SPAN_MS / i64::try_from(entries).expect("a number of entries"),
+            step_ms: SPAN_MS / i64::try_from(entries.max(1)).expect("a number of entries"),
         }
     }
 
@@ -718,7 +729,8 @@ impl Dice {
     }
 }
 
-const GIVEN: &[&str] = &[
+/// Given names that occur.
+pub const GIVEN: &[&str] = &[
     "Amina",
     "Joseph",
     "Mary",
@@ -760,7 +772,8 @@ const GIVEN: &[&str] = &[
     "Yusuf",
     "Élodie",
 ];
-const FAMILY: &[&str] = &[
+/// Family names that occur.
+pub const FAMILY: &[&str] = &[
     "Johnson",
     "Kollie",
     "Toe",

@@ -56,22 +56,44 @@ pub struct Senders {
 
 impl Senders {
     pub fn build(form: Form, history: &[workload::Change]) -> Self {
-        let count = history.iter().map(|change| change.patient + 1).max().unwrap_or(0);
-        let (many, fields) = (form.of_one(), form.fields());
-        let makers = (0..if many { 1 } else { count }).map(|_| Maker { many, fields, ..Maker::default() });
-        let mut makers: Vec<Maker> = makers.collect();
-        for change in history {
-            let at = if many { 0 } else { change.patient };
-            makers[at].add(change);
-        }
         let mut applied = Duration::ZERO;
-        let documents = makers.into_iter().map(|maker| {
+        let documents = made(form, history).into_iter().map(|maker| {
             let mut document = Automerge::new();
             into(&mut applied, || document.apply_changes(maker.changes)).expect("own changes apply");
             document
         });
         Self { documents: documents.collect(), applied }
     }
+}
+
+/// What applying a history takes, in µs a change: all changes of a document at once, and one by one.
+pub fn applying(form: Form, history: &[workload::Change]) -> (f64, f64) {
+    let makers = || made(form, history).into_iter();
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / history.len() as f64;
+    let (mut batched, mut alone) = (Duration::ZERO, Duration::ZERO);
+    for maker in makers() {
+        let mut document = Automerge::new();
+        into(&mut batched, || document.apply_changes(maker.changes)).expect("own changes apply");
+    }
+    for maker in makers() {
+        let mut document = Automerge::new();
+        into(&mut alone, || maker.changes.into_iter().try_for_each(|change| document.apply_changes([change])))
+            .expect("own changes apply");
+    }
+    (each(batched), each(alone))
+}
+
+/// The changes of all documents.
+fn made(form: Form, history: &[workload::Change]) -> Vec<Maker> {
+    let count = history.iter().map(|change| change.patient + 1).max().unwrap_or(0);
+    let (many, fields) = (form.of_one(), form.fields());
+    let makers = (0..if many { 1 } else { count }).map(|_| Maker { many, fields, ..Maker::default() });
+    let mut makers: Vec<Maker> = makers.collect();
+    for change in history {
+        let at = if many { 0 } else { change.patient };
+        makers[at].add(change);
+    }
+    makers
 }
 
 /// One writer of a key.

@@ -15,11 +15,14 @@ pub fn empty(world: &World, folder: &Path) -> Daybook {
     of(world, &world.authors[0].device, folder)
 }
 
+/// Passphrase of every book.
+pub const PASSPHRASE: &[u8] = b"a passphrase of the benchmark";
+
 /// The same of a device.
 pub fn of(world: &World, device: &DeviceSecret, folder: &Path) -> Daybook {
     let member = world.membership(device);
     let host = Box::new(SeededHost::new(77));
-    let mut book = Daybook::join(folder, b"a passphrase of the benchmark", &member, host).expect("a new book");
+    let mut book = Daybook::join(folder, PASSPHRASE, &member, host).expect("a new book");
     let taken = book.take_runs(&world.control_runs()).expect("the control log");
     assert!(taken.refused.is_empty(), "{taken:?}");
     book

@@ -38,7 +38,7 @@ pub fn measure(options: &Options) -> Value {
         "  RATIO of all cores to one: {ratio:.2}x by the wall, median of {}; {best:.2}x of the best; main thread {:.2}x",
         options.runs, cpus(&one) / cpus(&two)
     ));
-    json!({"one_wall_s": walls(&one), "all_wall_s": walls(&two), "ratio": ratio, "ratio_best": best})
+    json!({"all_entries_per_s": rate(walls(&two)), "one_wall_s": walls(&one), "all_wall_s": walls(&two), "ratio": ratio, "ratio_best": best})
 }
 
 fn run(file: &Path, one: bool) -> Said {

@@ -1,4 +1,4 @@
-//! Cost of keys: an epoch for 300 devices, sealing and opening an entry, and verifying a whole stored book.
+//! Cost of keys: an epoch for 300 devices, sealing and opening an entry.
 
 use super::measure::{into, median, took};
 use super::{Options, book};
@@ -7,7 +7,6 @@ use daybook_core::id::{EntryId, IncidentId, LogId};
 use daybook_core::limits::PARCEL_BYTES;
 use daybook_core::record::{Name, Setting};
 use daybook_core::roster::{Control, Grant, Revoke, Role};
-use daybook_tests::workload::Workload;
 use daybook_tests::world::World;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -103,26 +102,4 @@ fn sealing() -> (f64, f64) {
     }
     let each = |time: Duration| time.as_secs_f64() * 1e6 / (SEALED / 1_024 * 1_024) as f64;
     (each(seal), each(open))
-}
-
-/// Verification of all stored entries, by the facade's way: pages, ids, chains, signatures.
-pub fn verification(options: &Options, workload: &Workload) -> Value {
-    let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
-    let mut book = book::empty(&workload.world, &folder.path().join("book"));
-    book::fill(&mut book, &mut workload.runs.iter().cloned());
-    let mut rates = Vec::new();
-    let mut walls = Vec::new();
-    for _ in 0..options.runs {
-        let (report, time) = took(|| book.verify(&mut |_, _| {}).expect("readable"));
-        assert!(report.problems.is_empty(), "{:?}", report.problems);
-        rates.push(report.entries as f64 / time.cpu.as_secs_f64());
-        walls.push(report.entries as f64 / time.wall.as_secs_f64());
-    }
-    let (cpu, wall) = (median(rates.iter().copied()), median(walls.iter().copied()));
-    options.say(&format!(
-        "verify: {} stored entries, {cpu:.0}/s by processor, {wall:.0}/s by the wall, median of {}",
-        workload.counts.total(),
-        options.runs
-    ));
-    json!({"entries_per_s_cpu": cpu, "entries_per_s_wall": wall})
 }

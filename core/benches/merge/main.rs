@@ -1,10 +1,14 @@
 //! Speed of the book on the workload `merge-1`, beside plain Automerge on the same changes in the same run.
 //!
 //! ```text
-//! cargo bench -p daybook-core --bench merge -- [--only merge|stages|verify|keys|append|memory|import|sync|cores]...
-//!                                              [--runs 5]
-//!                                              [--entries 100000] [--dir PATH] [--full] [--json]
+//! cargo bench -p daybook-core --bench merge -- [--only PART]... [--full] [--json] [--plot FILE.svg]
+//!                                              [--runs 5] [--entries 100000] [--dir PATH] [--cap SECONDS]
+//! parts: stages merge verify keys append search memory import, each on one core; cores sync, on all
 //! ```
+//!
+//! Without `--only` all parts are measured, and one table says what is held of what was promised. `--full` adds
+//! 1,000,000 entries to `memory`. With `--json` the last line is one object with all figures; what people read goes
+//! to stderr.
 //!
 //! Pins itself to one core through `taskset` where there is one. `docs/performance.md` says what the figures
 //! mean. `DAYBOOK_FHIR_DATA` names a folder of FHIR files for the import.
@@ -27,16 +31,27 @@ mod measure;
 mod meeting;
 mod memory;
 mod merge;
+mod opening;
+mod plot;
+mod report;
+mod search;
 mod stages;
+mod upkeep;
 
 use daybook_tests::workload::{self, Workload};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// The heap in which the workload was generated is full of holes, in which the system's allocator searches long.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Parts that run pinned to one core.
+const ON_ONE_CORE: [&str; 8] = ["stages", "merge", "verify", "keys", "append", "search", "memory", "import"];
+/// Parts that need all cores.
+const ON_ALL_CORES: [&str; 2] = ["cores", "sync"];
 
 /// What the command line asks for.
 #[derive(Clone, Debug)]
@@ -53,6 +68,7 @@ pub struct Options {
     /// Longest time that one Automerge form may be expected to take.
     pub cap: Duration,
     json: bool,
+    plot: Option<PathBuf>,
 }
 
 impl Options {
@@ -65,6 +81,7 @@ impl Options {
             full: false,
             cap: Duration::from_mins(2),
             json: false,
+            plot: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -75,12 +92,17 @@ impl Options {
                 "--cap" => options.cap = Duration::from_secs(number() as u64),
                 "--only" => options.only.push(words.next().expect("a name")),
                 "--dir" => options.folder = PathBuf::from(words.next().expect("a path")),
+                "--plot" => options.plot = Some(PathBuf::from(words.next().expect("a path"))),
                 "--full" => options.full = true,
                 "--json" => options.json = true,
                 // What cargo adds.
                 "--bench" => {}
                 other => panic!("unknown option {other}; see the head of core/benches/merge/main.rs"),
             }
+        }
+        for part in &options.only {
+            let known = ON_ONE_CORE.iter().chain(&ON_ALL_CORES).any(|known| known == part);
+            assert!(known, "unknown part {part}; see the head of core/benches/merge/main.rs");
         }
         options
     }
@@ -89,11 +111,9 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|o| o == name)
     }
 
-    /// Prints a line for people; with `--json` only the last object is printed.
+    /// Prints a line for people; to stderr where a program reads what is measured.
     pub fn say(&self, line: &str) {
-        if !self.json {
-            println!("{line}");
-        }
+        if self.json { eprintln!("{line}") } else { println!("{line}") }
     }
 }
 
@@ -104,25 +124,63 @@ fn main() {
     if meeting::is_child() {
         return meeting::child();
     }
-    // Two processes meet on two cores, and one core is measured beside all; everything else is measured on one.
     let options = Options::read();
-    if options.only == ["sync"] {
-        let met = meeting::measure(&options);
-        if options.json {
-            println!("{met}");
-        }
-        return;
+    let all = ON_ALL_CORES.iter().any(|part| options.wants(part));
+    let one = ON_ONE_CORE.iter().any(|part| options.wants(part));
+    // Two processes meet on two cores, and one core is measured beside all; everything else is measured on one.
+    let mut results = match (one, all) {
+        (true, false) => on_one_core(&options),
+        (true, true) => in_a_process_of_its_own(&options),
+        (false, _) => Map::new(),
+    };
+    if all && options.wants("cores") {
+        results.insert("cores".into(), cores::measure(&options));
     }
-    if options.only == ["cores"] {
-        let measured = cores::measure(&options);
-        if options.json {
-            println!("{measured}");
-        }
-        return;
+    if all && options.wants("sync") {
+        results.insert("sync".into(), meeting::measure(&options));
     }
+    // The one that started it prints what this one measured.
+    if std::env::var_os(PART).is_none() {
+        let rows = report::rows(&Value::Object(results.clone()));
+        report::print(&options, &rows);
+        results.insert("rows".into(), rows.iter().map(report::Row::to_json).collect());
+        if let Some(path) = &options.plot {
+            std::fs::write(path, plot::svg(&Value::Object(results.clone()))).expect("the plot");
+        }
+    }
+    if options.json {
+        println!("{}", Value::Object(results));
+    }
+}
+
+/// Set for the process that measures what belongs on one core.
+const PART: &str = "DAYBOOK_BENCH_PART";
+
+/// Measures what belongs on one core in another process, which pins itself.
+fn in_a_process_of_its_own(options: &Options) -> Map<String, Value> {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let number = |n: usize| n.to_string();
+    command.env(PART, "1").stderr(Stdio::inherit()).arg("--json").arg("--dir").arg(&options.folder);
+    command.args(["--runs", &number(options.runs), "--entries", &number(options.entries)]);
+    command.args(["--cap", &options.cap.as_secs().to_string()]);
+    command.args(options.full.then_some("--full"));
+    for part in ON_ONE_CORE.iter().filter(|part| options.wants(part)) {
+        command.args(["--only", part]);
+    }
+    let output = command.output().expect("another process");
+    let said = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(said.lines().last().unwrap_or_default()).expect("figures of the other process")
+}
+
+/// Measures one part.
+type Part = fn(&Options) -> Value;
+
+/// Pins this process and measures what belongs on one core.
+fn on_one_core(options: &Options) -> Map<String, Value> {
     let pinned = measure::pin();
     let mut results = Map::new();
     results.insert("pinned".into(), json!(pinned));
+    results.insert("machine".into(), json!(measure::machine()));
     options.say(&format!(
         "{} on {}, {}",
         workload::NAME,
@@ -130,32 +188,32 @@ fn main() {
         if pinned { "pinned to one core" } else { "NOT pinned: run under `taskset -c 0`" }
     ));
     if options.wants("keys") {
-        results.insert("keys".into(), keys::measure(&options));
+        results.insert("keys".into(), keys::measure(options));
     }
     if ["merge", "stages", "verify"].iter().any(|name| options.wants(name)) {
-        let workload = generate(&options, &mut results);
+        let workload = generate(options, &mut results);
         if options.wants("stages") {
-            results.insert("stages".into(), stages::measure(&options, &workload));
+            results.insert("stages".into(), stages::measure(options, &workload));
         }
         if options.wants("verify") {
-            results.insert("verify".into(), keys::verification(&options, &workload));
+            results.insert("verify".into(), upkeep::measure(options, &workload));
         }
         if options.wants("merge") {
-            results.insert("merge".into(), merge::measure(&options, &workload));
+            results.insert("merge".into(), merge::measure(options, &workload));
         }
     }
-    if options.wants("append") {
-        results.insert("append".into(), append::measure(&options));
+    let parts: [(&str, Part); 4] = [
+        ("append", append::measure),
+        ("search", search::measure),
+        ("memory", memory::measure),
+        ("import", import::measure),
+    ];
+    for (name, measure) in parts {
+        if options.wants(name) {
+            results.insert(name.into(), measure(options));
+        }
     }
-    if options.wants("memory") {
-        results.insert("memory".into(), memory::measure(&options));
-    }
-    if options.wants("import") {
-        results.insert("import".into(), import::measure(&options));
-    }
-    if options.json {
-        println!("{}", Value::Object(results));
-    }
+    results
 }
 
 fn generate(options: &Options, results: &mut Map<String, Value>) -> Workload {

@@ -53,6 +53,18 @@ fn kib(text: Option<String>) -> u64 {
     text.and_then(|text| text.split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
 }
 
+/// Lets the system forget what it keeps in memory of the files of a folder; false where it does not say that it did.
+pub fn forget_cached(folder: &Path) -> bool {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.map(|file| file.path()).all(|path| {
+        // Changed pages cannot be forgotten before they are written.
+        let written = std::fs::File::open(&path).and_then(|file| file.sync_all());
+        let input = format!("if={}", path.display());
+        let dropped = Command::new("dd").args([&input, "iflag=nocache", "count=0", "status=none"]).status();
+        written.is_ok() && dropped.is_ok_and(|status| status.success())
+    })
+}
+
 /// Begins the count of [`peak_memory`] anew, where the system allows that.
 pub fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");

@@ -1,7 +1,7 @@
 //! Peak memory of a process that takes a workload in from a file and nothing else.
 
 use super::measure::{bytes_in, forget_peak, peak_memory, took};
-use super::{Options, book};
+use super::{Options, book, opening};
 use daybook_core::roster::Role;
 use daybook_tests::workload::{self, Workload};
 use daybook_tests::world::World;
@@ -16,34 +16,41 @@ pub const CHILD: &str = "DAYBOOK_BENCH_CHILD";
 const MIB: f64 = 1_048_576.0;
 
 pub fn measure(options: &Options) -> Value {
-    let sizes: &[usize] = if options.full { &[100_000, 1_000_000] } else { &[100_000] };
+    let sizes: &[usize] = if options.full { &[10_000, 100_000, 1_000_000] } else { &[10_000, options.entries] };
     let mut results = Vec::new();
     for size in sizes {
-        let size = if options.full { *size } else { options.entries };
         let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
         let file = folder.path().join("runs");
-        write(&file, size);
+        write(&file, *size);
         let program = std::env::current_exe().expect("this program");
         let output = Command::new(program).env(CHILD, &file).output().expect("a child");
         let said = String::from_utf8_lossy(&output.stdout);
-        let child: Value = serde_json::from_str(said.lines().last().unwrap_or_default())
+        let mut child: Value = serde_json::from_str(said.lines().last().unwrap_or_default())
             .unwrap_or_else(|_| panic!("the child failed: {said} {}", String::from_utf8_lossy(&output.stderr)));
-        let figure = |name: &str| child[name].as_f64().unwrap_or(f64::NAN);
+        child["opening"] = opening::measure(&file.with_extension("book"));
+        let figure = |name: &str| child.pointer(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         options.say(&format!(
             "memory: {size} entries: peak {:.1} MiB ({:.1} MiB with opening the book, whose passphrase takes 64), {:.0} entries/s wall, {:.0} by cpu, {:.0} bytes an entry on disk",
-            figure("peak") / MIB, figure("peak_with_opening") / MIB, size as f64 / figure("wall_s"),
-            size as f64 / figure("cpu_s"), figure("on_disk") / size as f64
+            figure("/peak") / MIB, figure("/peak_with_opening") / MIB, *size as f64 / figure("/wall_s"),
+            *size as f64 / figure("/cpu_s"), figure("/on_disk") / *size as f64
+        ));
+        options.say(&format!(
+            "  opened in {:.3} s with nothing of it in memory, again in {:.3} s; the passphrase takes {:.2} s before",
+            figure("/opening/open_s"),
+            figure("/opening/open_again_s"),
+            figure("/opening/passphrase_s")
         ));
         results.push(child);
     }
-    if let [small, large] = results.as_slice() {
-        let ratio = large["peak"].as_f64().unwrap_or(f64::NAN) / small["peak"].as_f64().unwrap_or(f64::NAN);
-        let growth = large["cpu_s"].as_f64().unwrap_or(f64::NAN) / small["cpu_s"].as_f64().unwrap_or(f64::NAN) / 10.0;
-        options.say(&format!(
-            "  RATIO of peaks {ratio:.2}x; one entry of 1,000,000 costs {growth:.2}x one of 100,000 by cpu"
-        ));
-    }
-    Value::Array(results)
+    let of = |at: usize, name: &str| results.get(at).and_then(|one| one[name].as_f64()).unwrap_or(f64::NAN);
+    let last = results.len() - 1;
+    let each = |at: usize| of(at, "cpu_s") / of(at, "entries");
+    let (growth, peaks) = (each(last) / each(0), of(last, "peak") / of(1, "peak"));
+    options.say(&format!(
+        "  an entry of the largest costs {growth:.2}x one of the smallest by cpu; RATIO of the peak to that at {:.0}: {peaks:.2}x",
+        of(1, "entries")
+    ));
+    json!({"sizes": results, "growth": growth, "peaks": peaks})
 }
 
 /// Writes the runs of a workload, each behind its length.

@@ -31,6 +31,18 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
         forms.push((form, senders));
     }
 
+    let slice = workload.history.get(..SLICE).unwrap_or(&workload.history);
+    let mut applying = serde_json::Map::new();
+    for form in [Form::PerPatient, Form::One] {
+        let (batched, alone) = automerge_sync::applying(form, slice);
+        options.say(&format!(
+            "  {}: {} changes applied, {batched:.1} µs a change in one batch a document, {alone:.1} one by one",
+            form.name(),
+            slice.len()
+        ));
+        applying.insert(form.name().into(), json!({"batched_us": batched, "one_by_one_us": alone}));
+    }
+
     let mut ours: Vec<Took> = Vec::new();
     let mut theirs: Vec<Vec<automerge_sync::Synced>> = vec![Vec::new(); forms.len()];
     let mut on_disk = 0;
@@ -46,7 +58,9 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
             results.push(synced);
         }
     }
-    summary(options, entries, &ours, &forms, &theirs, on_disk)
+    let mut summary = summary(options, entries, &ours, &forms, &theirs, on_disk);
+    summary["applying"] = Value::Object(applying);
+    summary
 }
 
 fn line(name: &str, run: usize, rate: f64, took: Took, receiver: Option<Duration>) -> String {

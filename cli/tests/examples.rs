@@ -204,7 +204,7 @@ fn every_example_runs_and_answers_with_the_documented_keys() {
     // another.
     assert_eq!(
         unseen,
-        ["Declined", "KeyLack", "Lost", "Said: resolution", "Waiting"],
+        ["Awaited", "Declined", "KeyLack", "Lost", "Said: resolution", "Waiting"],
         "types in docs/cli.md that no answer showed"
     );
     let listed: BTreeSet<String> = documented.commands.keys().cloned().collect();

@@ -444,3 +444,57 @@ fn a_revoked_device_hands_over_what_it_wrote_and_a_barred_one_is_turned_away() {
     let error: Value = serde_json::from_str(&said.stderr).unwrap();
     assert_eq!((said.code, &error["code"]), (4, &Value::from("S-006")), "{said:?}");
 }
+
+#[test]
+fn status_says_what_is_missing_and_whom_to_ask() {
+    let desk = two();
+    enrol(&desk, "phone", "clinician");
+    let server = Server::of(&desk, "book");
+    desk.ok(&["patient", "add", "--tag", "A-1"]);
+    assert_eq!(answer(&sync(&desk, "tablet", &server.address))["in_sync"], true);
+    desk.ok(&["--book", "tablet", "patient", "edit", "A-1", "--set", "phone=+231880001"]);
+    assert_eq!(answer(&sync(&desk, "tablet", &server.address))["in_sync"], true);
+    assert_eq!(answer(&sync(&desk, "phone", &server.address))["in_sync"], true);
+    assert_eq!(desk.json(&["--book", "phone", "status"])["awaited"], serde_json::json!([]));
+    desk.ok(&["--book", "tablet", "patient", "edit", "A-1", "--set", "phone=+231880002"]);
+    assert_eq!(answer(&sync(&desk, "tablet", &server.address))["in_sync"], true);
+    desk.ok(&["patient", "edit", "A-1", "--set", "birth=1990"]);
+    // Of the file that the phone is given, the tablet's last entry is cut out: what refers to it came, and it did not.
+    desk.ok(&["export", "log", "--to", "all.log"]);
+    let file = std::fs::read(desk.path().join("all.log")).unwrap();
+    std::fs::write(desk.path().join("part.log"), without(&file, &desk)).unwrap();
+    desk.run(&["--book", "phone", "ingest", "part.log"]);
+    let status = desk.json(&["--book", "phone", "status"]);
+    let awaited = &status["awaited"][0];
+    assert_eq!(
+        (&awaited["author"]["person"], &awaited["changes"]),
+        (&Value::from("tablet"), &Value::from(1)),
+        "{status}"
+    );
+    let from: Vec<&str> =
+        awaited["could_come_from"].as_array().unwrap().iter().map(|of| of["person"].as_str().unwrap()).collect();
+    assert_eq!(from, ["tablet", "R. Alvarez"]);
+    let said = desk.ok(&["--book", "phone", "status"]).stdout;
+    let line = "missing:   1 change refers to entries of tablet, County Health not yet here; sync with tablet";
+    assert!(said.contains(line), "{said}");
+    assert_eq!(answer(&sync(&desk, "phone", &server.address))["in_sync"], true);
+    assert_eq!(desk.json(&["--book", "phone", "status"])["awaited"], serde_json::json!([]));
+}
+
+/// An export file without the runs that the tablet wrote of records.
+fn without(file: &[u8], desk: &Desk) -> Vec<u8> {
+    let tablet = desk.json(&["--book", "tablet", "status"])["here"]["device"].as_str().unwrap().to_owned();
+    let length = |at: usize| u32::from_le_bytes(*file[at..].first_chunk().unwrap()) as usize;
+    let mut at = 18 + length(14);
+    let mut kept = file[..at].to_vec();
+    while file[at] != 0 {
+        let end = at + 5 + length(at + 1);
+        let run = daybook_core::log::Run::read(&file[at + 5..end]);
+        let of_tablet = run.is_ok_and(|run| !run.name.is_control() && run.name.device.to_hex().starts_with(&tablet));
+        if file[at] != 1 || !of_tablet {
+            kept.extend_from_slice(&file[at..end]);
+        }
+        at = end;
+    }
+    kept
+}

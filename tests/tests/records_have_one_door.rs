@@ -80,6 +80,7 @@ const NEITHER: &[&str] = &[
     // stock without patients
     "stock",
     // ciphertext, counts and hashes
+    "awaited",
     "credentials",
     "digest",
     "elsewhere",

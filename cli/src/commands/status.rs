@@ -1,7 +1,7 @@
 //! `status`: what this book holds.
 
 use clap::Args;
-use daybook_core::daybook::{Elsewhere, KeyLack, PeerSeen, Shift, Status as BookStatus, Strangers, WhyNoKey};
+use daybook_core::daybook::{Awaited, Elsewhere, KeyLack, PeerSeen, Shift, Status as BookStatus, Strangers, WhyNoKey};
 use serde_json::{Value, json};
 
 use crate::context::{Answer, Context};
@@ -9,6 +9,9 @@ use crate::output::Reply;
 use crate::show::meeting::bytes;
 use crate::show::text::safe;
 use crate::show::{fact, holdings, json};
+
+/// Most devices that are named for what is missing.
+const NAMED_MAX: usize = 4;
 
 /// What this book holds
 #[derive(Debug, Args)]
@@ -22,7 +25,7 @@ pub struct Status {}
 pub fn run(_: Status, context: &mut Context) -> Answer {
     let mut book = context.open()?;
     let (status, elsewhere, held) = (book.status()?, book.elsewhere()?, book.holdings()?);
-    let (strangers, begun) = (book.strangers()?, book.begun_entries()?);
+    let (strangers, begun, awaited) = (book.strangers()?, book.begun_entries()?, book.awaited()?);
     let object = json!({
         "incident": status.incident,
         "incident_id": status.incident_id,
@@ -38,6 +41,7 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "shift_end": shift_end(status.shift).map(|end| holdings::at(end, context.offset())),
         "bytes_on_disk": status.bytes_on_disk,
         "begun": begun,
+        "awaited": json::list(&awaited, awaited_json),
         "strangers": {"logs": strangers.logs, "bytes": strangers.bytes, "declined": strangers.declined},
         "only_here": held.only_here(),
         "peers": elsewhere.peers.iter().map(|peer| peer_json(peer, context.offset())).collect::<Vec<_>>(),
@@ -45,7 +49,7 @@ pub fn run(_: Status, context: &mut Context) -> Answer {
         "held": json::list(&held.logs, holdings::log),
     });
     let shift = shift_text(status.shift, context.offset());
-    let text = text(&status) + &shift + &begun_text(begun) + &strangers_text(&strangers);
+    let text = text(&status) + &shift + &begun_text(begun) + &awaited_text(&awaited) + &strangers_text(&strangers);
     Ok(Reply::new(object, text + &peers_text(&elsewhere, context.offset()) + &holdings::text(&held)))
 }
 
@@ -55,6 +59,37 @@ fn begun_text(entries: u64) -> String {
         0 => String::new(),
         _ => format!("cut off:   {entries} entries came without their end; the next sync brings it\n"),
     }
+}
+
+fn awaited_json(awaited: &Awaited) -> Value {
+    json!({
+        "author": awaited.author.as_ref().map(json::author),
+        "changes": awaited.changes,
+        "records": awaited.records,
+        "could_come_from": json::list(&awaited.could_come_from, json::author),
+    })
+}
+
+/// What refers to entries that are not here, and whom to ask for them.
+fn awaited_text(all: &[Awaited]) -> String {
+    let mut text = String::new();
+    for (place, awaited) in all.iter().enumerate() {
+        let label = if place == 0 { "missing:   " } else { "           " };
+        let refer = if awaited.changes == 1 { "change refers" } else { "changes refer" };
+        let whose = awaited.author.as_ref();
+        let whose = whose.map_or_else(|| "a device unknown here".to_owned(), |author| safe(&fact::author(author)));
+        text.push_str(&format!("{label}{} {refer} to entries of {whose} not yet here", awaited.changes));
+        let names: Vec<String> = awaited.could_come_from.iter().map(|author| safe(&fact::author(author))).collect();
+        let shown = names.len().min(NAMED_MAX);
+        text.push_str(&match names.get(..shown).unwrap_or_default() {
+            [] => "; nobody is known who holds them\n".to_owned(),
+            first if shown < names.len() => {
+                format!("; sync with {} or {} others\n", first.join(", "), names.len() - shown)
+            }
+            all => format!("; sync with {}\n", all.join(" or ")),
+        });
+    }
+    text
 }
 
 /// What came of devices that nobody here has heard of, and what there was no room for.

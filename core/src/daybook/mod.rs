@@ -6,6 +6,7 @@
 mod addresses;
 mod administration;
 mod ahead;
+mod awaited;
 mod beginnings;
 mod charts;
 mod dispensing;
@@ -41,6 +42,7 @@ mod writing;
 pub use administration::{
     AdministrationError, Barred, Endorsing, Member, MemberState, Recovered, Review, Revoked, Site, Waiting,
 };
+pub use awaited::Awaited;
 pub use charts::{fact_text, setting_text, value_text};
 pub use enrolment::{
     Adopted, Bars, Characters, CodeKind, EnrolmentError, EnrolmentReply, EnrolmentRequest, Offer, Terms,
@@ -71,7 +73,7 @@ use std::path::{Path, PathBuf};
 use writing::Writer;
 
 /// Version of the droppable tables; a book with another one makes them anew when it is opened.
-const VIEWS_VERSION: u32 = 3;
+const VIEWS_VERSION: u32 = 4;
 
 /// One open book.
 pub struct Daybook {

@@ -26,7 +26,7 @@ impl Daybook {
         self.refresh()?;
         let connection = self.store.read()?;
         let count = |query: &str| count(connection, query);
-        let mut entries = EntryCounts { total: count("SELECT count(*) FROM entry")?, ..EntryCounts::default() };
+        let mut entries = EntryCounts { total: total(connection)?, ..EntryCounts::default() };
         for log in Store::logs(connection)?.iter().filter(|log| log.name.device == self.state.device_id) {
             entries.own += Store::branches(connection, log.number)?.iter().map(|b| b.tip_seq - b.fork_seq).sum::<u64>();
         }
@@ -256,6 +256,15 @@ pub(super) fn make_anew(writer: &mut Writer<'_>, progress: &mut dyn FnMut(u64, u
     state.hlc = state.hlc.max(Times::greatest_of(tx, state.device_id)?);
     state.hlc_kept = None;
     Ok(())
+}
+
+/// How many entries are here: told by the branches, unless damage left some beyond their ends.
+fn total(connection: &Connection) -> Result<u64, StoreError> {
+    if !Store::beyond_logs(connection)?.is_empty() {
+        return count(connection, "SELECT count(*) FROM entry");
+    }
+    let logs = Store::frontier(connection)?;
+    Ok(logs.iter().flat_map(|log| &log.branches).map(|branch| branch.tip_seq - branch.fork_seq).sum())
 }
 
 fn count(connection: &Connection, query: &str) -> Result<u64, StoreError> {

@@ -4,6 +4,7 @@ use super::sheets::Sheets;
 use super::times::Times;
 use crate::clock::Hlc;
 use crate::id::{DeviceId, LogId};
+use crate::log::LogName;
 use crate::record::{EditAt, EntryRef, FactAt, Forks, OpRef, Operation, StockAt};
 use crate::store::{LogRow, OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
@@ -59,6 +60,11 @@ impl Logs {
     #[must_use]
     pub fn get(&self, number: i64) -> Option<&LogRow> {
         self.by_number.get(&number)
+    }
+
+    /// The names of all logs.
+    pub fn names(&self) -> impl Iterator<Item = &LogName> {
+        self.by_number.values().map(|log| &log.name)
     }
 
     /// The logs that a device wrote, in order of their numbers.

@@ -1,10 +1,13 @@
 //! Making the views of one subject: from its operations alone, without the file, so that any thread can do it.
 
+use super::missing;
 use super::patients::{Line, Registers};
 use crate::id::FindingId;
 use crate::merge::{Logs, Op, Placed, Subject, SubjectKind, Times};
-use crate::record::{EditAt, FactAt, Finding, Item, Standing, Statement, StockAt, fold, of_facts, on_hand, standings};
-use crate::store::OpKey;
+use crate::record::{
+    EditAt, EntryRef, FactAt, Finding, Item, Standing, Statement, StockAt, fold, of_facts, on_hand, standings,
+};
+use crate::store::{EntryKey, OpKey};
 use std::collections::BTreeSet;
 
 /// What the views of one subject show.
@@ -16,6 +19,8 @@ pub(super) struct Made {
     pub resolutions: Vec<Resolution>,
     /// Findings that the operations raise.
     pub findings: Vec<Finding>,
+    /// What changes of the record refer to and is not open here, with the changes.
+    pub missing: Vec<(EntryRef, EntryKey)>,
     pub shown: Shown,
 }
 
@@ -127,6 +132,7 @@ fn patient(subject: &Subject, said: &Said<'_>, logs: &Logs) -> Made {
         late: Vec::new(),
         resolutions: said.resolutions(&standings),
         findings,
+        missing: missing::of(&folded, &said.edits),
         shown: Shown::Patient(line, identifiers),
     }
 }

@@ -8,12 +8,14 @@
 
 mod digest;
 mod making;
+mod missing;
 mod patients;
 mod posting;
 mod press;
 mod search;
 
 pub use digest::{CompartmentDigest, digest};
+pub use missing::{MissingRow, missing_rows};
 pub use patients::{PatientRow, name_text, patient_row};
 pub use posting::{FindingRow, SCHEMA, StockRow, TABLES, finding_rows, imported, post, resolution_of, stock_rows};
 pub use search::{bearers_of_value, holders, patient_subject, patients_between, search};

@@ -1,9 +1,9 @@
 //! Posting: makes the rows of marked subjects anew.
 
 use super::making::{Holds, OnHand, Resolution, Shown};
-use super::patients;
 use super::press::{Job, Press, Pressed, Source};
 use super::search::{self, Words};
+use super::{missing, patients};
 use crate::id::{FindingId, ImportId};
 use crate::merge::{
     Backlog, Logs, OpRow, Sheets, Subject, Times, each_unposted, operation_at, operations_of, unposted_filings,
@@ -30,10 +30,13 @@ CREATE INDEX finding_other ON finding (other) WHERE other <> 0;
 CREATE TABLE stock (
   subject INTEGER NOT NULL, place TEXT NOT NULL, product TEXT NOT NULL, code TEXT NOT NULL, lot TEXT NOT NULL,
   expiry TEXT NOT NULL, micros INTEGER NOT NULL, unit TEXT NOT NULL, counted INTEGER NOT NULL, PRIMARY KEY (subject, place)) WITHOUT ROWID;
+CREATE TABLE missing (
+  subject INTEGER NOT NULL, log BLOB NOT NULL, seq INTEGER NOT NULL, entry BLOB NOT NULL, edit INTEGER NOT NULL,
+  PRIMARY KEY (subject, log, seq, entry, edit)) WITHOUT ROWID;
 ";
 
 /// Names of these tables, in an order in which they can be dropped.
-pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "stock"];
+pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "stock", "missing"];
 
 /// Writes what waits in the backlog and makes the views of what it touches, then those of what was filed before
 /// and of marked subjects: about `most` operations or subjects at a time. Returns how many subjects were posted; 0
@@ -181,6 +184,7 @@ impl Posting<'_> {
         match made.shown {
             Shown::Patient(line, identifiers) => {
                 patients::write(tx, &mut self.words, id, line, new)?;
+                missing::write(tx, id, &made.missing, new)?;
                 let changed = search::write_identifiers(tx, id, identifiers, new)?;
                 if new {
                     self.findings.extend(made.findings.into_iter().map(|finding| (id, finding)));

@@ -121,6 +121,9 @@ fn main() {
     if memory::is_child() {
         return memory::child();
     }
+    if append::is_child() {
+        return append::child();
+    }
     if meeting::is_child() {
         return meeting::child();
     }
@@ -139,17 +142,19 @@ fn main() {
     if all && options.wants("sync") {
         results.insert("sync".into(), meeting::measure(&options));
     }
+    let mut results = Value::Object(results);
     // The one that started it prints what this one measured.
     if std::env::var_os(PART).is_none() {
-        let rows = report::rows(&Value::Object(results.clone()));
+        report::join(&mut results);
+        let rows = report::rows(&results);
         report::print(&options, &rows);
-        results.insert("rows".into(), rows.iter().map(report::Row::to_json).collect());
         if let Some(path) = &options.plot {
-            std::fs::write(path, plot::svg(&Value::Object(results.clone()))).expect("the plot");
+            std::fs::write(path, plot::svg(&results)).expect("the plot");
         }
+        results["rows"] = rows.iter().map(report::Row::to_json).collect();
     }
     if options.json {
-        println!("{}", Value::Object(results));
+        println!("{results}");
     }
 }
 

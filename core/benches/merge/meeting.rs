@@ -2,7 +2,7 @@
 //! bytes travel, how much memory both take; and what it costs two equal books to learn that they are equal.
 
 use super::book::PASSPHRASE;
-use super::measure::{forget_peak, peak_memory, peak_of, took};
+use super::measure::{forget_peak, median, peak_memory, peak_of, took};
 use super::{Options, book};
 use daybook_core::clock::EffectiveTime;
 use daybook_core::daybook::Daybook;
@@ -24,11 +24,21 @@ const CALLS: &str = "DAYBOOK_BENCH_CALLS";
 /// Names the book of the child.
 const SERVED: &str = "DAYBOOK_BENCH_SERVED";
 const MIB: f64 = 1_048_576.0;
+/// Most repetitions; of each figure the median counts.
+const RUNS_MAX: usize = 3;
 /// Logs of the books that are equal.
 const LOGS: usize = 1_000;
 
 pub fn measure(options: &Options) -> Value {
-    let first: Vec<Value> = [20_000, 100_000].iter().map(|entries| first_sync(options, *entries)).collect();
+    let first = [20_000, 100_000].map(|entries| {
+        let met: Vec<Value> = (0..options.runs.min(RUNS_MAX)).map(|_| first_sync(options, entries)).collect();
+        let mut all = met[0].clone();
+        for name in ["s", "ingest_s", "ratio", "server_peak", "own_peak"] {
+            all[name] = json!(median(met.iter().filter_map(|met| met[name].as_f64())));
+        }
+        all["entries_per_s"] = json!(entries as f64 / all["s"].as_f64().unwrap_or(f64::NAN));
+        all
+    });
     json!({"first": first, "in_sync": in_sync(options)})
 }
 

@@ -1,6 +1,6 @@
 //! Peak memory of a process that takes a workload in from a file and nothing else.
 
-use super::measure::{bytes_in, forget_peak, peak_memory, took};
+use super::measure::{bytes_in, forget_peak, median, peak_memory, took};
 use super::{Options, book, opening};
 use daybook_core::roster::Role;
 use daybook_tests::workload::{self, Workload};
@@ -13,6 +13,8 @@ use std::process::Command;
 
 /// Names the file for the child.
 pub const CHILD: &str = "DAYBOOK_BENCH_CHILD";
+/// Most repetitions; of each figure the median counts.
+const RUNS_MAX: usize = 3;
 const MIB: f64 = 1_048_576.0;
 
 pub fn measure(options: &Options) -> Value {
@@ -22,11 +24,11 @@ pub fn measure(options: &Options) -> Value {
         let folder = tempfile::tempdir_in(&options.folder).expect("a folder");
         let file = folder.path().join("runs");
         write(&file, *size);
-        let program = std::env::current_exe().expect("this program");
-        let output = Command::new(program).env(CHILD, &file).output().expect("a child");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let mut child: Value = serde_json::from_str(said.lines().last().unwrap_or_default())
-            .unwrap_or_else(|_| panic!("the child failed: {said} {}", String::from_utf8_lossy(&output.stderr)));
+        let children: Vec<Value> = (0..options.runs.min(RUNS_MAX)).map(|_| run(&file)).collect();
+        let mut child = children[0].clone();
+        for name in ["peak", "peak_with_opening", "wall_s", "cpu_s"] {
+            child[name] = json!(median(children.iter().filter_map(|child| child[name].as_f64())));
+        }
         child["opening"] = opening::measure(&file.with_extension("book"));
         let figure = |name: &str| child.pointer(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         options.say(&format!(
@@ -50,7 +52,20 @@ pub fn measure(options: &Options) -> Value {
         "  an entry of the largest costs {growth:.2}x one of the smallest by cpu; RATIO of the peak to that at {:.0}: {peaks:.2}x",
         of(1, "entries")
     ));
-    json!({"sizes": results, "growth": growth, "peaks": peaks})
+    json!({"sizes": results, "growth": growth, "growth_from_second": each(last) / each(1), "peaks": peaks})
+}
+
+/// Takes the file in anew in a process of its own; its book stays.
+fn run(file: &Path) -> Value {
+    let book = file.with_extension("book");
+    if book.exists() {
+        std::fs::remove_dir_all(book).expect("a book");
+    }
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program).env(CHILD, file).output().expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(said.lines().last().unwrap_or_default())
+        .unwrap_or_else(|_| panic!("the child failed: {said} {}", String::from_utf8_lossy(&output.stderr)))
 }
 
 /// Writes the runs of a workload, each behind its length.

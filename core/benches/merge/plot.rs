@@ -1,5 +1,6 @@
 //! What was measured as a picture: plain SVG, readable on light and on dark ground.
 
+use super::report::name_of;
 use serde_json::Value;
 use std::fmt::Write;
 
@@ -60,16 +61,17 @@ fn rates(results: &Value) -> Panel {
     bar("Daybook, encrypted, durable, two cores", at("/cores/all_entries_per_s"), "ours");
     bar("Daybook, encrypted, durable, one core", at("/merge/entries_per_s"), "ours");
     for form in results.pointer("/merge/automerge").and_then(Value::as_array).into_iter().flatten() {
-        bar(form["form"].as_str().unwrap_or_default(), form["changes_per_s"].as_f64(), "theirs");
+        bar(&name_of(form), form["changes_per_s"].as_f64(), "theirs");
     }
     let title = "Merge, beside Automerge's own sync in memory";
     Panel { title, axis: "thousand entries a second", bars, goal: Some(150.0) }
 }
 
 fn stages(results: &Value) -> Panel {
-    let stages = results.pointer("/stages").and_then(Value::as_object).into_iter().flatten();
-    let bars =
-        stages.filter_map(|(name, cost)| Some(Bar { name: name.clone(), figure: cost.as_f64()?, class: "stage" }));
+    let stages = results.pointer("/stages").and_then(Value::as_array).into_iter().flatten();
+    let bars = stages.filter_map(|stage| {
+        Some(Bar { name: stage["stage"].as_str()?.to_owned(), figure: stage["us"].as_f64()?, class: "stage" })
+    });
     Panel {
         title: "What an entry costs, by stage",
         axis: "µs of the processor an entry",

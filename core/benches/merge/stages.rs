@@ -52,7 +52,7 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
         "  {:<40} {sum:>7.2}  (with both passes {:.2?} of the processor, {:.2?} by the wall)",
         "sum", whole.cpu, whole.wall
     ));
-    Value::Object(rows.into_iter().map(|(name, cost)| (name.to_owned(), json!(cost))).collect())
+    rows.into_iter().map(|(name, cost)| json!({"stage": name, "us": cost})).collect()
 }
 
 fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent) -> usize {

@@ -63,6 +63,7 @@ const NEITHER: &[&str] = &[
     "open",
     "open_reply",
     "open_with_key",
+    "recover_from",
     "open_with_store",
     "wrong_attempts",
     "restore",

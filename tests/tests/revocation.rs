@@ -270,6 +270,7 @@ fn with_the_seed_on_paper_a_member_takes_over_when_the_founder_is_lost() {
     let (mut founder, seed) = people.found("founder");
     let mut nurse = people.enrol(&mut founder, "Nurse", &terms(Role::Clinician));
     let mut third = people.enrol(&mut founder, "Third", &terms(Role::Clinician));
+    let mut unaware = people.enrol(&mut founder, "Unaware", &terms(Role::Clinician));
     add(&mut founder, "Okoye");
     hand_over(&mut founder, &mut nurse);
     add(&mut founder, "Lost with the device");
@@ -279,6 +280,10 @@ fn with_the_seed_on_paper_a_member_takes_over_when_the_founder_is_lost() {
     let done = nurse.recover(&seed, "Relief", &["R. Alvarez"]).unwrap();
     assert_eq!((done.ended.len(), done.entries.len()), (1, 4));
     assert_eq!(refused(nurse.recover(&seed, "Relief", &[])), AdministrationError::RootAlready);
+
+    // One who has not heard of it knows her as a member, and learns of it.
+    assert!(meet(&mut nurse, &mut unaware));
+    assert!(unaware.members().unwrap().iter().any(|member| member.state == MemberState::Root && !member.who.here));
 
     // She admits and revokes now; what the founder's device says from then on waits everywhere.
     let mut newcomer = people.enrol(&mut nurse, "Newcomer", &terms(Role::Clinician));

@@ -53,8 +53,22 @@ pub fn reader(path: &Path) -> Result<Box<dyn Read>, Failure> {
     Ok(Box::new(io::BufReader::with_capacity(1 << 16, file)))
 }
 
+/// How many runs were not taken in, by rule code.
+pub fn refused(report: &IngestReport) -> Map<String, Value> {
+    report.refused.iter().map(|(code, n)| (code.clone(), json!(n))).collect()
+}
+
+fn object(report: &IngestReport) -> Value {
+    json!({
+        "new": report.new,
+        "known": report.known,
+        "refused": refused(report),
+        "cut_off": report.cut_off,
+        "own_entries_returned": report.own_entries_returned,
+    })
+}
+
 fn finish(report: &IngestReport) -> Answer {
-    let refused: Map<String, Value> = report.refused.iter().map(|(code, n)| (code.clone(), json!(n))).collect();
     let mut text = format!("{} new entries, {} were here already\n", report.new, report.known);
     for (code, count) in &report.refused {
         text.push_str(&format!("{count} run(s) not taken in: {code}\n"));
@@ -62,16 +76,17 @@ fn finish(report: &IngestReport) -> Answer {
     if report.own_entries_returned {
         text.push_str("the file held entries that this computer had lost; it goes on as a new installation\n");
     }
-    let object = json!({
-        "new": report.new,
-        "known": report.known,
-        "refused": refused,
-        "cut_off": report.cut_off,
-        "own_entries_returned": report.own_entries_returned,
-    });
-    let reply = Reply::new(object, text);
+    let reply = Reply::new(object(report), text);
+    match in_part(report) {
+        None => Ok(reply),
+        Some(failure) => Err(failure.showing(reply)),
+    }
+}
+
+/// Why not all of a file was taken in, if so.
+pub fn in_part(report: &IngestReport) -> Option<Failure> {
     let (message, next) = match (report.cut_off, report.refused.is_empty()) {
-        (false, true) => return Ok(reply),
+        (false, true) => return None,
         (true, _) => ("the file ends too early", "copy the file again and take it in again; what is here is kept"),
         (false, false) => (
             "a part of the file was not taken in",
@@ -79,5 +94,5 @@ fn finish(report: &IngestReport) -> Answer {
         ),
     };
     let saved = if report.new == 0 { Kept::Nothing } else { Kept::Part };
-    Err(Failure::new("done-in-part", Kind::Part, message).saved(saved).then(next).showing(reply))
+    Some(Failure::new("done-in-part", Kind::Part, message).saved(saved).then(next))
 }

@@ -325,7 +325,7 @@ fn make_first_compartments(writer: &mut Writer<'_>) -> Result<(), Error> {
 }
 
 /// A root needs no grant; it gives itself one without budget, which tells the directory who holds it.
-fn name_founder(writer: &mut Writer<'_>, person: &str, organisation: &str) -> Result<(), Error> {
+pub(super) fn name_founder(writer: &mut Writer<'_>, person: &str, organisation: &str) -> Result<(), Error> {
     writer.control(|state, place| {
         Ok(Control::Grant(Box::new(Grant {
             device: state.device.public(),

@@ -40,7 +40,7 @@ mod verifying;
 mod writing;
 
 pub use administration::{
-    AdministrationError, Barred, Endorsing, Member, MemberState, Recovered, Review, Revoked, Site, Waiting,
+    AdministrationError, Barred, Endorsing, Heir, Member, MemberState, Recovered, Review, Revoked, Site, Waiting,
 };
 pub use awaited::Awaited;
 pub use charts::{fact_text, setting_text, value_text};

@@ -77,11 +77,16 @@ impl Daybook {
     /// # Errors
     /// [`Error::NoRight`] if there is none here.
     pub fn grant_path(&mut self) -> Result<Vec<u8>, Error> {
+        let mut at = self.state.grant;
         if self.state.ring.roster.is_root(self.state.device_id) {
-            return Ok(GrantPath::to_bytes(&self.state.founding, &[]));
+            // Who has not heard of an approval knows a root that was added by the grant that it had as a member.
+            match self.grant_as_member() {
+                Some(grant) => at = grant,
+                None => return Ok(GrantPath::to_bytes(&self.state.founding, &[])),
+            }
         }
         let incident = EntryId::new(*self.state.founding.incident().as_bytes());
-        let (mut runs, mut at) = (Vec::new(), self.state.grant);
+        let mut runs = Vec::new();
         while let Some(held) = self.state.ring.roster.grants().get(&at) {
             let Some(run) = self.run_of_control(&at)? else { break };
             runs.push(run);
@@ -92,6 +97,17 @@ impl Daybook {
             return Ok(GrantPath::to_bytes(&self.state.founding, &runs));
         }
         self.store.value(PATH)?.ok_or(Error::NoRight)
+    }
+
+    /// The grant of a root that was added: one in force that somebody else gave it.
+    fn grant_as_member(&self) -> Option<EntryId> {
+        let own = self.state.device_id;
+        if self.state.founding.is_root(&own) {
+            return None;
+        }
+        let by_another =
+            |id: &EntryId| self.state.control.iter().any(|entry| entry.place.id == *id && entry.device != own);
+        self.state.ring.roster.grants_of(own).map(|(id, _)| *id).find(by_another)
     }
 
     /// The run that holds one control entry alone.

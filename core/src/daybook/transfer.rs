@@ -79,13 +79,10 @@ impl Daybook {
         let mut entries = 0;
         let Self { store, state, host, .. } = self;
         store.at_one_moment(|connection| {
-            for (run, count) in alone::without_chain(connection, &state.ring.incident)? {
-                entries += count;
-                frame(RUN, &run)?;
-            }
             let (control, others): (Vec<LogRow>, Vec<LogRow>) =
                 Store::logs(connection)?.into_iter().partition(|log| log.name.is_control());
-            let mut logs = |logs: &[LogRow], frame: &mut dyn FnMut(u8, &[u8]) -> std::io::Result<()>| {
+            let logs = |logs: &[LogRow], frame: &mut dyn FnMut(u8, &[u8]) -> std::io::Result<()>| {
+                let mut entries = 0;
                 for log in logs {
                     for branch in Store::branches(connection, log.number)? {
                         export_branch(connection, log, &branch, &mut |run, count| {
@@ -94,14 +91,20 @@ impl Daybook {
                         })?;
                     }
                 }
-                Ok::<(), Error>(())
+                Ok::<u64, Error>(entries)
             };
-            logs(&control, &mut frame)?;
+            entries += logs(&control, &mut frame)?;
+            // Behind the grants on which they may stand.
+            for (run, count) in alone::without_chain(connection, &state.ring.incident)? {
+                entries += count;
+                frame(RUN, &run)?;
+            }
             // Behind control, which says what they are keys of; before what they open.
             for group in parcels_to_carry(connection, state, host.as_mut())? {
                 frame(PARCELS, &group.encode())?;
             }
-            logs(&others, &mut frame)
+            entries += logs(&others, &mut frame)?;
+            Ok::<(), Error>(())
         })?;
         to.write_all(&[&[END][..], &length(32), &hash.finish()].concat())?;
         Ok(entries)
@@ -115,11 +118,19 @@ impl Daybook {
     /// [`Error::NotAnExport`], [`Error::OtherIncident`], [`Error::NewerExport`]: nothing was written. Later
     /// errors leave what was committed before; taking the file in again goes on from there.
     pub fn ingest(&mut self, from: &mut dyn Read, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
-        let mut frames = Frames::open(from, &self.state.founding)?;
+        let (mut frames, founding) = Frames::open(from)?;
+        if founding.incident() != self.state.founding.incident() {
+            return Err(Error::OtherIncident);
+        }
         self.take_frames(&mut frames, progress)
     }
 
-    fn take_frames(&mut self, frames: &mut Frames<'_>, progress: &mut dyn FnMut(u64)) -> Result<IngestReport, Error> {
+    /// Takes in what follows the founding statement of a file.
+    pub(super) fn take_frames(
+        &mut self,
+        frames: &mut Frames<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<IngestReport, Error> {
         let (mut refused, mut first) = self.take_floods(frames)?;
         let (mut cut_off, mut ended) = (false, false);
         let mut next = || {
@@ -542,14 +553,18 @@ enum Frame {
 }
 
 /// Reads a file frame by frame, each within its bound.
-struct Frames<'a> {
+pub(super) struct Frames<'a> {
     from: &'a mut dyn Read,
     hash: Deriver,
     ended: bool,
 }
 
 impl<'a> Frames<'a> {
-    fn open(from: &'a mut dyn Read, ours: &SignedFounding) -> Result<Self, Error> {
+    /// Begins to read a file; gives the founding statement of its incident.
+    ///
+    /// # Errors
+    /// [`Error::NotAnExport`], [`Error::NewerExport`].
+    pub fn open(from: &'a mut dyn Read) -> Result<(Self, SignedFounding), Error> {
         let mut frames = Self { from, hash: Deriver::new(Label::Export), ended: false };
         let mut magic = [0; 12];
         if !frames.fill(&mut magic)? || magic != *MAGIC {
@@ -567,10 +582,7 @@ impl<'a> Frames<'a> {
             FoundingError::Newer => Error::NewerExport,
             other => other.into(),
         })?;
-        if founding.incident() != ours.incident() {
-            return Err(Error::OtherIncident);
-        }
-        Ok(frames)
+        Ok((frames, founding))
     }
 
     /// Fills `bytes` and hashes them; false if the file ends before.

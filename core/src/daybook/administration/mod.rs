@@ -17,6 +17,6 @@ pub use error::AdministrationError;
 pub(super) use members::named;
 pub use members::{Member, MemberState};
 pub use quarantine::{Endorsing, Review, Waiting};
-pub use recovery::Recovered;
+pub use recovery::{Heir, Recovered};
 pub use revoke::{Barred, Revoked};
 pub(super) use revoke::{codes, may};

@@ -1,14 +1,17 @@
-//! Recovery: with the seed on paper a device of the incident becomes a root, and lost roots are ended.
+//! Recovery: with the seed on paper a device of the incident becomes a root, or a new one with a file of the logs, and
+//! lost roots are ended.
 
 use super::error::AdministrationError;
 use super::members::named;
 use super::revoke::{codes, trusted};
-use crate::clock::random;
+use crate::clock::{Host, random};
 use crate::crypto::{DeviceSecret, KeySpace, Nonce, ParcelSecret, RecoverySeed, open_parcel};
 use crate::daybook::Daybook;
 use crate::daybook::error::Error;
+use crate::daybook::founding::{Membership, name_founder, remove_book};
 use crate::daybook::judging::{Since, rejudge};
-use crate::daybook::types::{Author, EntryCode};
+use crate::daybook::transfer::Frames;
+use crate::daybook::types::{Author, EntryCode, IngestReport};
 use crate::daybook::writing::Writer;
 use crate::entry::{Ground, Sealed, SealedEntry};
 use crate::id::{CONTROL, CommitId, DeviceId, EntryId, Incarnation, KeyId, Lane};
@@ -17,6 +20,8 @@ use crate::log::{LogName, Tip, VerifiedRun};
 use crate::roster::{Approve, Control, ControlBody, PlaceOf};
 use crate::store::{Store, StoredSecret};
 use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::Path;
 
 /// What a recovery did.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +83,65 @@ impl Daybook {
     }
 }
 
+impl Daybook {
+    /// Makes a book from an export file and the recovery seed alone, where no member's book is at hand: a new device,
+    /// which the recovery root makes a root, takes in the file and opens what the keys in it open, for the recovery
+    /// root holds every right with history. Then as [`Daybook::recover`].
+    ///
+    /// # Errors
+    /// As [`Daybook::join`], [`Daybook::ingest`] and [`Daybook::recover`] say; nothing is left behind.
+    pub fn recover_from(
+        (folder, passphrase): (&Path, &[u8]),
+        seed: &RecoverySeed,
+        of: &Heir<'_>,
+        from: &mut dyn Read,
+        mut host: Box<dyn Host>,
+    ) -> Result<(Self, IngestReport, Recovered), Error> {
+        if of.person.trim().is_empty() || of.person.len() > TEXT_BYTES_MAX / 2 {
+            return Err(Error::Value { what: "the person", why: "must be a name" });
+        }
+        let (mut frames, founding) = Frames::open(from)?;
+        if seed.device().public() != founding.founding().recovery {
+            return Err(AdministrationError::OtherSeed.into());
+        }
+        let device = DeviceSecret::random(host.as_mut());
+        let member = Membership { founding, device, admission: seed.admission(), secrets: Vec::new() };
+        let mut book = Self::join(folder, passphrase, &member, host)?;
+        let recovered = (|| {
+            let taken = book.take_frames(&mut frames, &mut |_| {})?;
+            // People are named by what the directory says, so it is opened first.
+            book.write(|writer| {
+                take_keys(writer, &seed.device())?;
+                rejudge(writer.tx, writer.state, Since::Keys)?;
+                writer.post()
+            })?;
+            let recovered = book.recover(seed, of.organisation, of.lost)?;
+            book.write(|writer| name_founder(writer, of.person.trim(), of.organisation.trim()))?;
+            let here = book.who(recovered.here.device);
+            Ok((taken, Recovered { here, ..recovered }))
+        })();
+        match recovered {
+            Ok((taken, recovered)) => Ok((book, taken, recovered)),
+            Err(error) => {
+                drop(book);
+                remove_book(folder);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Who takes an incident over.
+#[derive(Clone, Copy, Debug)]
+pub struct Heir<'a> {
+    /// The person who holds the new device.
+    pub person: &'a str,
+    /// The organisation for which it is a root.
+    pub organisation: &'a str,
+    /// Roots that are lost.
+    pub lost: &'a [&'a str],
+}
+
 /// The roots that somebody names as lost.
 fn lost_roots(writer: &Writer<'_>, lost: &[&str]) -> Result<BTreeSet<DeviceId>, Error> {
     let mut roots = BTreeSet::new();
@@ -128,8 +192,14 @@ fn take_keys(writer: &mut Writer<'_>, recovery: &DeviceSecret) -> Result<(), Err
         let Some(compartment) = writer.state.ring.roster.compartment_of_key(&kept.key) else { continue };
         let space = KeySpace { incident: writer.state.ring.incident, compartment };
         let opened = open_parcel(&space, kept.key, &kept.ephemeral, &kept.parcel, recovery);
-        let Ok(ParcelSecret::History(secret)) = opened else { continue };
-        let secret = StoredSecret::History(secret);
+        let secret = match opened {
+            Ok(ParcelSecret::History(secret)) => StoredSecret::History(secret),
+            // Whoever made the file had no more.
+            Ok(ParcelSecret::Reading(key)) if !writer.state.ring.keys.contains_key(&kept.key) => {
+                StoredSecret::Reading(key.secret().clone())
+            }
+            Ok(ParcelSecret::Reading(_)) | Err(_) => continue,
+        };
         Store::put_secret(writer.tx, kept.key, compartment, &secret)?;
         writer.state.ring.keys.insert(kept.key, secret.reading_key());
     }

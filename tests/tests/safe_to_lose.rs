@@ -4,10 +4,12 @@
 use daybook_core::clock::Host;
 use daybook_core::crypto::DatabaseKey;
 use daybook_core::daybook::{Daybook, Doubt, Lack};
-use daybook_core::id::DeviceId;
+use daybook_core::entry::{Sealed, SealedEntry};
+use daybook_core::id::{CONTROL, DeviceId};
+use daybook_core::log::{Run, RunBuilder};
 use daybook_core::record::{Identifier, Setting};
 use daybook_core::roster::{Control, Revoke, Role};
-use daybook_core::sync::{Event, Limits, Side};
+use daybook_core::sync::{Event, Limits, Piece, Shelf, Side};
 use daybook_tests::attacker::{Attacker, kind};
 use daybook_tests::host::{START_MS, SeededHost};
 use daybook_tests::pair::Link;
@@ -110,6 +112,54 @@ fn two_holders_are_needed_and_one_of_them_must_be_able_to_read() {
         records.by.iter().map(|by| (by.who.device, by.entries)).collect()
     };
     assert!(by.contains(&(device(&world, TABLET), 1)) && by.contains(&(device(&world, LAPTOP), 2)), "{by:?}");
+}
+
+/// All that a book holds outside control, as a hostile member gives it: entries without their bodies.
+fn without_bodies(world: &World, book: &mut Daybook) -> Vec<Vec<u8>> {
+    let mut runs = Vec::new();
+    for log in book.frontier().unwrap().iter().filter(|log| log.compartment != CONTROL) {
+        let tip = &log.branches[0];
+        let piece = Piece { log: log.number, branch: tip.branch, from: 1, to: tip.tip_seq };
+        for run in book.runs(piece, 16_384, usize::MAX).unwrap() {
+            let run = Run::read(&run.bytes).and_then(|run| run.verify(&world.incident)).unwrap();
+            let first = run.entries().first().unwrap();
+            let mut stripped = RunBuilder::new(run.name(), first.seq(), *first.backlink());
+            for (at, entry) in run.entries().iter().enumerate() {
+                let entry = entry.entry();
+                let erased = Sealed::Erased { bytes: entry.sealed.bytes(), hash: entry.sealed.hash() };
+                let signature = run.heads().iter().find(|(head, _)| *head == at).map(|(_, signature)| *signature);
+                stripped.push(&SealedEntry { ground: entry.ground, nonce: entry.nonce, sealed: erased }, signature);
+            }
+            runs.push(stripped.finish());
+        }
+    }
+    runs
+}
+
+#[test]
+fn who_holds_entries_without_their_bodies_signs_for_nothing_and_asks_for_them() {
+    let (world, folder) = (world(), tempfile::tempdir().unwrap());
+    let (mut nurse, mut tablet) = (join(&world, NURSE, folder.path()), join(&world, TABLET, folder.path()));
+    register(&mut nurse, "A-1");
+    let stripped = without_bodies(&world, &mut nurse);
+    assert!(!stripped.is_empty());
+    assert!(tablet.take_runs(&stripped).unwrap().refused.is_empty());
+    // They hold the same entries; whoever hangs up at once is too early for the bodies.
+    let mut hasty = link(&mut nurse, &mut tablet);
+    while !hasty.in_sync(0) {
+        if !hasty.step([&mut nurse, &mut tablet], &mut |most| most) {
+            hasty.now_ms += 200;
+            hasty.ends[0].handle_timeout(hasty.now_ms, &mut nurse);
+            hasty.ends[1].handle_timeout(hasty.now_ms, &mut tablet);
+        }
+    }
+    hasty.ends[0].close(hasty.now_ms, &mut nurse);
+    hasty.settle([&mut nurse, &mut tablet]);
+    assert!(!tablet.wants().unwrap().is_empty(), "the bodies did not come");
+    assert_eq!(lack(&mut nurse), Some(Lack::Holder));
+    meet(&mut nurse, &mut tablet);
+    assert_eq!((tablet.wants().unwrap(), tablet.status().unwrap().patients), (Vec::new(), 1));
+    assert_eq!(lack(&mut nurse), Some(Lack::SecondHolder));
 }
 
 #[test]

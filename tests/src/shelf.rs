@@ -141,6 +141,10 @@ impl MemoryShelf {
 
     fn append(&mut self, run: &VerifiedRun<'_>) -> Outcome {
         let first = &run.entries()[0];
+        // It keeps no entry without its body.
+        if run.entries().iter().any(|entry| entry.body().is_none()) {
+            return Outcome::Declined("E-003");
+        }
         let at = self.logs.iter().position(|log| log.log == run.log());
         let at = match at {
             Some(at) => at,

@@ -1,43 +1,50 @@
-//! Worlds that try to break the book: as many as fit into some time. More of them, one again, and bugs planted on
-//! purpose: `cargo run --release -p daybook-tests -- sim`. Always the same worlds, from seed 0 on; `DAYBOOK_SEED=7` runs one
-//! alone.
+//! Worlds that try to break the book: some that are always the same, and some that `DAYBOOK_SWEEP` moves on with every
+//! commit, as far as the time goes. More of them, one again, and bugs planted on purpose:
+//! `cargo run --release -p daybook-tests -- sim`. `DAYBOOK_SEED=7` runs one alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_tests::memory::{Counting, Watch};
 use daybook_tests::sim::command::{Report, repeat, run};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[global_allocator]
 static MEMORY: Counting = Counting;
 
-/// Worlds at least, however slow the machine is.
-const WORLDS_MIN: u64 = 4;
-/// No world begins after this time.
-const TIME: Duration = Duration::from_secs(20);
+/// Worlds that are always the same, from seed 0 on; they are run however slow the machine is.
+const FIXED: u64 = 8;
+/// Worlds that move on.
+const MOVING: u64 = 32;
+/// The first seed of those that move.
+const MOVING_FROM: u64 = 1_000;
+/// No world that moves begins after this time.
+const TIME: Duration = Duration::from_secs(40);
 
 #[test]
 fn no_world_breaks_what_must_hold() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let (first, most) = match number("DAYBOOK_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, 10),
+    let sweep = number("DAYBOOK_SWEEP").unwrap_or(0);
+    let moving = (0..MOVING).map(|at| MOVING_FROM + sweep * MOVING + at);
+    let seeds: Vec<u64> = match number("DAYBOOK_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..FIXED).chain(moving).collect(),
     };
-    let (start, next, report) = (Instant::now(), AtomicU64::new(0), Mutex::new(Report::default()));
+    let (start, next, report) = (Instant::now(), AtomicUsize::new(0), Mutex::new(Report::default()));
     let work = || {
         loop {
-            let done = next.fetch_add(1, Ordering::Relaxed);
-            if done >= most || (done >= WORLDS_MIN && start.elapsed() > TIME) {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(seed) = seeds.get(at).copied() else { return };
+            if seed >= MOVING_FROM && seeds.len() > 1 && start.elapsed() > TIME {
                 return;
             }
-            let outcome = run(first + done);
+            let outcome = run(seed);
             if let Err(broken) = &outcome {
-                println!("seed {}: {broken}\n  {}", first + done, repeat(first + done));
-            } else if done == 0 {
-                assert_eq!(outcome, run(first), "the same seed gives the same trace");
+                println!("seed {seed}: {broken}\n  {}", repeat(seed));
+            } else if at == 0 {
+                assert_eq!(outcome, run(seed), "the same seed gives the same trace");
             }
-            report.lock().unwrap().add(first + done, outcome);
+            report.lock().unwrap().add(seed, outcome);
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
@@ -45,7 +52,7 @@ fn no_world_breaks_what_must_hold() {
     let report = report.into_inner().unwrap();
     println!("{} worlds in {:.1} s: {:#?}", report.worlds, start.elapsed().as_secs_f64(), report.tally);
     assert!(report.broken.is_empty(), "{:?}", report.broken.keys());
-    assert!(report.worlds >= WORLDS_MIN.min(most));
+    assert!(report.worlds >= FIXED.min(seeds.len() as u64));
 }
 
 #[test]

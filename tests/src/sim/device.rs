@@ -150,7 +150,10 @@ impl Device {
         let kind = |compartment| world.compartments.iter().find(|(_, id)| **id == compartment).map(|(kind, _)| *kind);
         member.secrets.retain(|(_, compartment, _)| kind(*compartment).is_some_and(|kind| has_keys(role, kind)));
         let mut book = Daybook::join_with_key(&device.folder, &device.key, &member, device.host()).expect("a book");
-        book.keep_grant_path(&office.path(world, author)).expect("its grant path");
+        // The root stands on the founding statement alone.
+        if world.authors[author].grant != world.root.grant {
+            book.keep_grant_path(&office.path(world, author)).expect("its grant path");
+        }
         device.book = Some(book);
         device
     }

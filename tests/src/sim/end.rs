@@ -76,14 +76,15 @@ impl World {
             self.trace.update(name.as_bytes()).update(hash.as_bytes());
         }
         let held = self.held_by(0);
-        let expected = self.expected(&held);
         let keys = self.all_keys();
+        let opens = secrets_of(&self.all.devices[0]).into_iter().map(|(id, ..)| id).collect();
+        let expected = self.expected(&held, &opens);
         self.check_keys(&held);
         self.check_entries(&held, &expected);
         self.check_costs(&held, &costs);
-        let entries = self.for_the_model(&held, &expected, &keys);
+        let entries = self.for_the_model(&held, &expected, (&keys, &opens));
         self.check_doubles(&entries);
-        self.check_shown(&entries);
+        self.check_shown(&held, &entries);
         self.check_forks(&held, &expected);
         self.check_clocks(&entries);
         self.check_again();
@@ -133,7 +134,9 @@ impl World {
             broken(Invariant::AllBecomeOne, waits(self));
         }
         if !self.show_the_same(between) {
-            broken(Invariant::EqualSetsShowTheSame, waits(self));
+            let waits = waits(self);
+            let differ = between.map(|device| self.differs_when_made_again(device)).join("");
+            broken(Invariant::EqualSetsShowTheSame, format!("{waits}{differ}"));
         }
         let after = self.heads(between[0]);
         let mut missing = Vec::new();
@@ -177,6 +180,19 @@ impl World {
         standing.iter().all(|device| self.show_the_same([0, *device]))
     }
 
+    /// Says whether a device shows something else after its views are made again, and of which entries.
+    fn differs_when_made_again(&mut self, device: usize) -> String {
+        let book = self.all.devices[device].book();
+        let (before, lines) = (book.digest().expect("a digest"), book.log(None, usize::MAX).expect("a log"));
+        book.rebuild(&mut |_, _| {}).expect("made again");
+        if before == book.digest().expect("a digest") {
+            return String::new();
+        }
+        let again = book.log(None, usize::MAX).expect("a log");
+        let other: Vec<_> = lines.iter().filter(|line| !again.contains(line)).collect();
+        format!("device {device} shows something else after its views were made again; these entries too: {other:?}\n")
+    }
+
     /// What each device holds and waits for.
     fn who_waits(&mut self) -> String {
         let mut all = Heads::new();
@@ -218,13 +234,23 @@ impl World {
     fn check_entries(&mut self, held: &[Held], expected: &BTreeMap<EntryId, Expect>) {
         let places: BTreeSet<Place> = held.iter().map(|entry| entry.place).collect();
         let mut known: BTreeSet<Place> = self.office.places(&self.keys).into_iter().collect();
-        known.extend(&self.lost);
+        known.extend(self.lost.iter().chain(&self.buried));
+        for place in self.buried.clone() {
+            let there = places.contains(&place) || self.all.devices.iter_mut().any(|device| device.holds(&place));
+            hold(there, Invariant::NothingAcknowledgedIsLost, || {
+                format!("{place:?} was on a phone that was said to be safe to lose, and is gone")
+            });
+        }
         known.extend(self.all.hostile.iter().flat_map(|hostile| hostile.wrote.values().map(|(place, _)| *place)));
         for number in 0..self.all.devices.len() {
             let stopped = self.is_stopped(number);
             for place in self.all.devices[number].written.clone() {
                 known.insert(place);
-                let there = if stopped { self.all.devices[number].holds(&place) } else { places.contains(&place) };
+                let mut there = if stopped { self.all.devices[number].holds(&place) } else { places.contains(&place) };
+                if !there && self.all.devices[number].replaced {
+                    // An old copy took its place; what it forgot may lie with one whom nobody serves any more.
+                    there = self.all.devices.iter_mut().any(|device| device.holds(&place));
+                }
                 hold(there, Invariant::NothingAcknowledgedIsLost, || {
                     format!("device {number} had {place:?} acknowledged, and it is gone")
                 });
@@ -265,7 +291,7 @@ impl World {
         let counts = |e: &Held| match expected[&e.place.id] {
             Expect::Accepted => e.compartment == CONTROL || reads(e),
             Expect::Waits | Expect::Unopened => e.compartment == CONTROL,
-            Expect::Faulty => false,
+            Expect::Faulty | Expect::Erased => false,
         };
         let accepted = held.iter().filter(|e| counts(e)).count() as u64;
         let right = entries.total == held.len() as u64 && entries.accepted == accepted;
@@ -295,6 +321,7 @@ impl World {
                 Expect::Waits => "waiting",
                 Expect::Faulty => "faulty",
                 Expect::Unopened => "unopened",
+                Expect::Erased => "erased",
             });
         }
         shown.values_mut().chain(wanted.values_mut()).for_each(|words| words.sort_unstable());
@@ -353,16 +380,24 @@ impl World {
     }
 
     /// A device shows what the reference model says of its entries.
-    fn check_shown(&mut self, entries: &[Entry]) {
+    fn check_shown(&mut self, held: &[Held], entries: &[Entry]) {
         let readers = self.full_readers();
         let shown = *readers.choose(&mut self.rng).expect("the first device reads all");
-        let expected = model(entries);
+        let mut expected = model(entries);
+        // A copied device may begin an epoch: then its control log, which is no matter of records, is forked too.
+        let found = self.all.devices[shown].book().findings(true).expect("findings");
+        for log in forked(held.iter().filter(|entry| entry.compartment == CONTROL)) {
+            let id = finding_id(FindingKind::Fork, vec![log.as_bytes().to_vec()]);
+            let resolved = found.iter().any(|finding| finding.id == id && finding.resolved.is_some());
+            expected.findings.insert(id, (FindingKind::Fork, resolved));
+        }
         let patients = self.patients.clone();
         if let Err(what) = differs(self.all.devices[shown].book(), &expected, &patients) {
             let of_stock = what.starts_with("stock") || what.starts_with("lines of stock");
             let invariant =
                 if of_stock { Invariant::StockIsThatOfTheModel } else { Invariant::RecordsAreThoseOfTheModel };
-            broken(invariant, format!("device {shown} and the model: {what}"));
+            let again = self.differs_when_made_again(shown);
+            broken(invariant, format!("device {shown} and the model: {what}\n{again}"));
         }
         let of_kind = |kind| expected.findings.values().filter(|(of, _)| *of == kind).count() as u64;
         let concurrent = expected.patients.values().flat_map(|p| &p.registers).filter(|r| r.3).count() as u64;
@@ -374,12 +409,8 @@ impl World {
 
     /// Every fork of a log is a finding on every device that reads it.
     fn check_forks(&mut self, held: &[Held], expected: &BTreeMap<EntryId, Expect>) {
-        let mut seen: BTreeMap<(LogId, u64), BTreeSet<EntryId>> = BTreeMap::new();
         let opened = |e: &&Held| expected[&e.place.id] == Expect::Accepted && self.kind_of(e.compartment).is_some();
-        for entry in held.iter().filter(opened) {
-            seen.entry((entry.place.log, entry.place.seq)).or_default().insert(entry.place.id);
-        }
-        let forked: BTreeSet<LogId> = seen.iter().filter(|(_, ids)| ids.len() > 1).map(|((log, _), _)| *log).collect();
+        let forked = forked(held.iter().filter(opened));
         for device in self.full_readers() {
             let findings = self.all.devices[device].book().findings(true).expect("findings");
             let found: BTreeSet<FindingId> =
@@ -461,4 +492,13 @@ impl World {
             format!("in another order the digest is\n{ours:?}, not\n{theirs:?}")
         });
     }
+}
+
+/// The logs of entries two of which stand at one place.
+fn forked<'a>(entries: impl Iterator<Item = &'a Held>) -> BTreeSet<LogId> {
+    let mut seen: BTreeMap<(LogId, u64), BTreeSet<EntryId>> = BTreeMap::new();
+    for entry in entries {
+        seen.entry((entry.place.log, entry.place.seq)).or_default().insert(entry.place.id);
+    }
+    seen.into_iter().filter(|(_, ids)| ids.len() > 1).map(|((log, _), _)| log).collect()
 }

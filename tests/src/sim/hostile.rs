@@ -9,15 +9,17 @@ use crate::world::{World, Written, WrittenLog};
 use daybook_core::clock::{DAY_MS, EffectiveTime, Hlc, Precision, random};
 use daybook_core::crypto::{Nonce, Place as SealedAt};
 use daybook_core::entry::{Ground, Sealed, SealedEntry};
-use daybook_core::id::{CONTROL, CommitId, CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId, PatientId};
-use daybook_core::log::Tip;
+use daybook_core::id::{
+    CONTROL, CommitId, CompartmentId, DeviceId, EntryId, IncidentId, KeyId, Lane, LogId, PatientId,
+};
+use daybook_core::log::{Run, RunBuilder, Tip};
 use daybook_core::record::{Allergy, Body, ClinicalStatus, Coded, Fact, FactId, Operation, Statement, Verification};
 use daybook_core::roster::{CompartmentKind, Control, ControlBody, GrantPath, Revoke, Role};
 use daybook_core::sync::{LogHeads, OutRun, Outcome, Piece, Shelf, Standing, Trouble, Want};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an entry of a hostile member must come to, as long as its grant counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +32,8 @@ pub(super) enum Expect {
     Unopened,
     /// Its author may not say this.
     Waits,
+    /// It was taken out of what counts.
+    Erased,
 }
 
 /// What a hostile member does in a meeting.
@@ -47,6 +51,8 @@ pub(super) enum Lie {
     Repeats,
     /// Gives runs whose author never signed them.
     Forges,
+    /// Gives entries of others without their bodies, as if these had been erased.
+    Strips,
 }
 
 impl Lie {
@@ -59,6 +65,7 @@ impl Lie {
             Self::Changes => "changed runs",
             Self::Repeats => "repeated runs",
             Self::Forges => "forged runs",
+            Self::Strips => "runs without bodies",
         }
     }
 }
@@ -71,6 +78,9 @@ pub(super) struct Face {
     pub lie: Lie,
     rng: ChaCha20Rng,
     again: Vec<OutRun>,
+    /// Its own device and its friends': what they wrote it gives whole.
+    friends: BTreeSet<DeviceId>,
+    incident: IncidentId,
 }
 
 /// A hostile member.
@@ -85,7 +95,7 @@ pub(super) struct Hostile {
     pub faces: [Face; 2],
     rng: ChaCha20Rng,
     forked: bool,
-    incident: daybook_core::id::IncidentId,
+    incident: IncidentId,
 }
 
 impl Hostile {
@@ -95,7 +105,8 @@ impl Hostile {
             let mut shelf = MemoryShelf::new(world.incident);
             shelf.fill(control);
             let rng = ChaCha20Rng::seed_from_u64(seed ^ number << 40 ^ (author as u64) << 44);
-            Face { logs: BTreeMap::new(), shelf, lie: Lie::None, rng, again: Vec::new() }
+            let (logs, again, friends) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+            Face { logs, shelf, lie: Lie::None, rng, again, friends, incident: world.incident }
         };
         let mut rng = ChaCha20Rng::seed_from_u64(seed);
         rng.set_stream(1_000 + author as u64);
@@ -320,6 +331,19 @@ impl Hostile {
         }
     }
 
+    /// The run of an entry that stands behind one that its log never had; nobody can take it.
+    pub fn unjoined(&mut self, world: &World) -> Option<Vec<u8>> {
+        let author = &world.authors[self.author];
+        let mut log = self.faces[0].logs.get(&Self::clinical(world))?.clone();
+        let last = log.entries.last()?.clone();
+        let backlink = EntryId::new(self.rng.random());
+        let mut tip = Tip { log: log.log, seq: last.seq, id: backlink };
+        let entry = SealedEntry { ground: last.ground, nonce: last.nonce, sealed: Sealed::Body(&last.body) };
+        let signed = tip.append(&entry, &author.device.signing);
+        log.entries = vec![Written { seq: signed.seq, backlink, id: signed.id, signature: signed.signature, ..last }];
+        Some(log.run(0, 1))
+    }
+
     fn append(
         &mut self,
         world: &World,
@@ -353,12 +377,31 @@ impl Hostile {
     }
 
     /// What it will do in its next meeting; says how it is called.
-    pub fn choose_lie(&mut self, face: usize) -> Lie {
-        let all = [Lie::None, Lie::None, Lie::Withholds, Lie::Claims, Lie::Changes, Lie::Repeats, Lie::Forges];
+    pub fn choose_lie(&mut self, face: usize, friends: &BTreeSet<DeviceId>) -> Lie {
+        let all =
+            [Lie::None, Lie::Withholds, Lie::Claims, Lie::Changes, Lie::Repeats, Lie::Forges, Lie::Strips, Lie::Strips];
         let lie = *all.choose(&mut self.rng).expect("not empty");
         self.faces[face].lie = lie;
+        self.faces[face].friends.clone_from(friends);
         lie
     }
+}
+
+/// A run without its bodies; none of a run of control or of somebody in `but`.
+fn stripped(bytes: &[u8], incident: &IncidentId, but: &BTreeSet<DeviceId>) -> Option<Vec<u8>> {
+    let run = Run::read(bytes).and_then(|run| run.verify(incident)).ok()?;
+    if run.name().is_control() || but.contains(&run.name().device) {
+        return None;
+    }
+    let first = run.entries().first()?;
+    let mut builder = RunBuilder::new(run.name(), first.seq(), *first.backlink());
+    for (at, entry) in run.entries().iter().enumerate() {
+        let SealedEntry { ground, nonce, sealed } = *entry.entry();
+        let erased = Sealed::Erased { bytes: sealed.bytes(), hash: sealed.hash() };
+        let signature = run.heads().iter().find(|(head, _)| *head == at).map(|(_, signature)| *signature);
+        builder.push(&SealedEntry { ground, nonce, sealed: erased }, signature);
+    }
+    Some(builder.finish())
 }
 
 fn hlc(ms: i64) -> Hlc {
@@ -382,7 +425,7 @@ impl Shelf for Face {
                     }
                 }
             }
-            Lie::None | Lie::Changes | Lie::Repeats | Lie::Forges => {}
+            Lie::None | Lie::Changes | Lie::Repeats | Lie::Forges | Lie::Strips => {}
         }
         Ok(heads)
     }
@@ -420,6 +463,11 @@ impl Shelf for Face {
                     self.again.clone_from(&runs);
                 } else {
                     runs.clone_from(&self.again);
+                }
+            }
+            Lie::Strips => {
+                for run in &mut runs {
+                    run.bytes = stripped(&run.bytes, &self.incident, &self.friends).unwrap_or(run.bytes.clone());
                 }
             }
             Lie::None | Lie::Withholds | Lie::Claims => {}

@@ -47,6 +47,8 @@ pub enum Invariant {
     WhoMayWriteCan,
     /// Clocks of others that cannot be right drive no clock.
     ClocksAreNotDriven,
+    /// Who is said to hold what a device wrote holds it, bodies and all.
+    ReceiptsAreTrue,
     /// Nothing makes the program panic.
     NothingPanics,
 }
@@ -76,6 +78,7 @@ impl Invariant {
             Self::HonestPeersAgree => "honest-peers-agree",
             Self::WhoMayWriteCan => "who-may-write-can",
             Self::ClocksAreNotDriven => "clocks-are-not-driven",
+            Self::ReceiptsAreTrue => "receipts-are-true",
             Self::NothingPanics => "nothing-panics",
         }
     }

@@ -192,7 +192,7 @@ impl Link {
         if matches!(self.fault, Fault::Cut(after) if self.sent[0] + self.sent[1] >= after) {
             self.cut(all, now_ms);
         }
-        self.part(all, now_ms);
+        self.part(all, now_ms, moved.bytes);
         moved
     }
 
@@ -284,11 +284,11 @@ impl Link {
     }
 
     /// Ends what has come to its end: an end whose session is over and said its last goes, and the other is told
-    /// once all that was sent has arrived.
-    fn part(&mut self, all: &mut Everybody, now_ms: u64) {
+    /// once all that was sent has arrived. Who agrees stays until it is quiet: bodies and keys come after that.
+    fn part(&mut self, all: &mut Everybody, now_ms: u64, moved: bool) {
         let live = |end: &Option<Session>| end.as_ref().is_some_and(Session::is_live);
         if !self.closing && self.ends.iter().all(live) && self.in_sync == [true; 2] {
-            if self.stays == 0 {
+            if self.stays == 0 && !moved {
                 self.closing = true;
                 self.lend(0, all, |session, book| session.close(now_ms, book));
             }

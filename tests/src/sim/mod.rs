@@ -10,9 +10,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `plan` | what is drawn for a seed: who is there, who meets whom, how bad it gets |
-//! | `device`, `everybody`, `hostile`, `office` | who takes part, and what each was told, wrote or decided |
+//! | `device`, `everybody`, `hostile`, `office`, `desk` | who takes part, and what each was told, wrote or decided |
 //! | `link`, `carried` | how bytes go from one to another, and what happens to them |
-//! | `workload`, `trouble` | what people do, and what befalls their devices |
+//! | `workload`, `trouble`, `farewell` | what people do, and what befalls their devices |
 //! | `invariant`, `oracle`, `doubles`, `end` | what must hold, each by a name, and how it is found out |
 //! | `mutants` | bugs planted one at a time, and the invariant that must find each |
 //! | `command` | the program: many seeds, one seed again, the mutants |
@@ -25,10 +25,12 @@
 
 mod carried;
 pub mod command;
+mod desk;
 mod device;
 mod doubles;
 mod end;
 mod everybody;
+mod farewell;
 mod hostile;
 mod invariant;
 mod link;
@@ -48,6 +50,7 @@ use daybook_core::id::{EntryId, PatientId};
 use daybook_core::roster::Role;
 use device::{Clock, Device, Place};
 use everybody::{Everybody, Party};
+use farewell::Looked;
 use hostile::Hostile;
 use invariant::hold;
 pub use invariant::{Broken, Invariant};
@@ -102,6 +105,10 @@ pub struct World {
     facts: Vec<Named>,
     /// What only a lost device held, or was being written when a disk failed; it may come back and need not.
     lost: BTreeSet<Place>,
+    /// What was acknowledged on phones that are gone for good and were said to be safe to lose.
+    buried: BTreeSet<Place>,
+    /// What devices showed when somebody looked last.
+    looked: BTreeMap<usize, Looked>,
     /// Whose keys must not open what an honest device wrote: those of whose end it knew when it wrote.
     blind: BTreeMap<EntryId, BTreeSet<usize>>,
     /// Halves that do not meet until some number of operations.
@@ -139,7 +146,9 @@ impl World {
         let mut keys = world::World::new(seed, 0, Role::Admin);
         let mut office = Office::default();
         // The first member is an admin who stays, whatever else happens.
-        let mut authors = vec![office.admit(&mut keys, false, plan.roles[0], 0)];
+        let first =
+            if plan.desk { Office::sit_down(&mut keys) } else { office.admit(&mut keys, false, plan.roles[0], 0) };
+        let mut authors = vec![first];
         if plan.churn {
             office.admit_deputy(&mut keys);
         }
@@ -163,6 +172,8 @@ impl World {
             patients: Vec::new(),
             facts: Vec::new(),
             lost: BTreeSet::new(),
+            buried: BTreeSet::new(),
+            looked: BTreeMap::new(),
             blind: BTreeMap::new(),
             split: None,
             now_ms: 0,
@@ -273,6 +284,9 @@ impl World {
             480..486 if self.plan.disks_fail => self.fail_a_disk(),
             486..492 => self.divide(),
             492..496 if self.plan.churn => self.change_members(),
+            496..500 if self.plan.desk => self.decide(),
+            500..508 => self.look_again(),
+            508..520 => self.farewell(),
             _ => {}
         }
     }
@@ -347,7 +361,8 @@ impl World {
             let device = if self.plan.topology == Topology::Star { 0 } else { self.any_device() };
             let hostile = self.rng.random_range(0..self.all.hostile.len());
             let face = device % 2;
-            let lie = self.all.hostile[hostile].choose_lie(face);
+            let friends = self.all.hostile.iter().map(|h| office::device_id(&self.keys, h.author)).collect();
+            let lie = self.all.hostile[hostile].choose_lie(face, &friends);
             self.happened(lie.word(), &[device as u64]);
             [Party::Hostile(hostile, face), Party::Honest(device)]
         } else {

@@ -31,11 +31,18 @@ pub const fn found_by(mutant: Mutant) -> Invariant {
     }
 }
 
-/// The seed that finds a bug, and what else was broken on the way there.
-fn find(mutant: Mutant, seeds: u64) -> (Option<(u64, String)>, Vec<(u64, Invariant)>) {
+/// What the search for a bug came to.
+struct Search {
+    /// The seed that finds it, and what was broken there.
+    found: Option<(u64, String)>,
+    /// What else was broken on the way there.
+    others: Vec<(u64, Invariant)>,
+}
+
+/// Looks for the seed that finds a bug.
+fn find(mutant: Mutant, seeds: u64) -> Search {
     plant(Some(mutant));
-    let mut others = Vec::new();
-    let mut found = None;
+    let (mut found, mut others) = (None, Vec::new());
     for seed in 0..seeds {
         if let Err(broken) = run(seed) {
             if broken.invariant == found_by(mutant) {
@@ -46,7 +53,7 @@ fn find(mutant: Mutant, seeds: u64) -> (Option<(u64, String)>, Vec<(u64, Invaria
         }
     }
     plant(None);
-    (found, others)
+    Search { found, others }
 }
 
 /// Plants all of them, or the one of a name, and says which seed finds which.
@@ -59,7 +66,7 @@ pub fn main(seeds: u64, only: Option<&str>) -> ExitCode {
         if only.is_some_and(|only| only != name) {
             continue;
         }
-        let (found, others) = find(mutant, seeds);
+        let Search { found, others } = find(mutant, seeds);
         let by = found_by(mutant).name();
         let first_line = |what: &str| what.lines().next().unwrap_or_default().chars().take(140).collect::<String>();
         match &found {

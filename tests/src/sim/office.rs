@@ -5,8 +5,8 @@ use super::device::Place;
 use crate::world::{Author, World, WrittenLog};
 use daybook_core::clock::{Hlc, random};
 use daybook_core::crypto::DeviceSecret;
-use daybook_core::id::{CONTROL, CommitId, DeviceId, EntryId, Incarnation, Lane, LogId};
-use daybook_core::roster::{Control, ControlBody, Grant, GrantPath, PlaceOf, Revoke, Role};
+use daybook_core::id::{CONTROL, CommitId, DeviceId, EntryId, Incarnation, Lane};
+use daybook_core::roster::{Control, ControlBody, Endorse, Grant, GrantPath, PlaceOf, Revoke, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Grants that the deputy may make.
@@ -17,8 +17,8 @@ const DEPUTY_GRANTS: u32 = 64;
 pub(super) struct Ended {
     /// Whose grant it ends.
     pub author: usize,
-    /// The last trusted entry of each log.
-    pub cuts: BTreeMap<LogId, (u64, EntryId)>,
+    /// The last trusted entries of each log.
+    pub cuts: Vec<PlaceOf>,
     /// The entry.
     pub place: Place,
     /// Whether the deputy wrote it, and where in its log.
@@ -34,6 +34,12 @@ pub(super) struct Office {
     pub beneath: BTreeSet<usize>,
     /// All revokes.
     pub ended: Vec<Ended>,
+    /// Authors that a bar stops, by the bar.
+    pub barred: BTreeMap<EntryId, BTreeSet<usize>>,
+    /// All endorsements.
+    pub endorsed: Vec<Endorse>,
+    /// Entries that were taken out of what counts.
+    pub erased: BTreeSet<EntryId>,
 }
 
 impl Office {
@@ -81,6 +87,15 @@ impl Office {
         number
     }
 
+    /// Takes the root's seat with a book of its own; returns its author.
+    pub fn sit_down(world: &mut World) -> usize {
+        let device = DeviceSecret::from_secret(&world.root.device.to_secret());
+        let incarnation = Incarnation::new(random(&mut world.host));
+        let (grant, hlc) = (world.root.grant, Hlc::default());
+        world.authors.push(Author { device, incarnation, grant, hlc, logs: BTreeMap::new() });
+        world.authors.len() - 1
+    }
+
     /// Admits the deputy.
     pub fn admit_deputy(&mut self, world: &mut World) {
         let deputy = self.admit(world, false, Role::Admin, DEPUTY_GRANTS);
@@ -107,17 +122,54 @@ impl Office {
             }),
         );
         let place = self.places(world).into_iter().find(|place| place.id == id).expect("just written");
-        self.ended.push(Ended {
-            author,
-            cuts: cuts.iter().map(|place| (place.log, (place.seq, place.id))).collect(),
-            by_deputy: by.map(|_| place.seq),
-            place,
-        });
+        self.ended.push(Ended { author, cuts, by_deputy: by.map(|_| place.seq), place });
+    }
+
+    /// Takes in what the office wrote with a book of its own.
+    pub fn note(&mut self, world: &World, place: Place, control: Control) {
+        match control {
+            Control::Revoke(revoke) => {
+                let authors = world.authors.iter().enumerate();
+                for (author, _) in authors.filter(|(_, author)| revoke.grants.contains(&author.grant)) {
+                    self.ended.push(Ended { author, cuts: revoke.cuts.clone(), place, by_deputy: None });
+                }
+            }
+            Control::Bar { devices } => {
+                let barred = (0..world.authors.len()).filter(|author| devices.contains(&device_id(world, *author)));
+                self.barred.insert(place.id, barred.collect());
+            }
+            Control::Endorse(endorse) => {
+                if endorse.grants.is_empty() {
+                    self.barred.retain(|bar, _| !endorse.lifts.contains(bar));
+                }
+                self.endorsed.push(endorse);
+            }
+            Control::Erase { entries, .. } => self.erased.extend(entries.iter().map(|place| place.id)),
+            Control::Incarnation { .. }
+            | Control::Grant(_)
+            | Control::Approve(_)
+            | Control::Epoch(_)
+            | Control::Compartment { .. }
+            | Control::Newer => {}
+        }
+    }
+
+    /// Whether a bar stops an author.
+    pub fn is_barred(&self, author: usize) -> bool {
+        self.barred.values().any(|authors| authors.contains(&author))
+    }
+
+    /// The revokes that do not count for an author's grant, since somebody above endorsed it.
+    pub fn lifted_for(&self, world: &World, author: usize) -> BTreeSet<EntryId> {
+        let grant = world.authors[author].grant;
+        let of = self.endorsed.iter().filter(|endorse| endorse.grants.contains(&grant));
+        of.flat_map(|endorse| endorse.lifts.iter().copied()).collect()
     }
 
     /// Whether anybody stops an author: its grant does not count, or a revoke bars it, even one past its author's cut.
     pub fn is_stopped(&self, world: &World, author: usize) -> bool {
-        !self.grant_counts(world, author) || self.ended.iter().any(|ended| ended.author == author)
+        let ended = self.ended.iter().any(|ended| ended.author == author);
+        ended || self.is_barred(author) || !self.grant_counts(world, author)
     }
 
     /// Whether the grant of an author counts as long as nobody ends it: one of the deputy, if it wrote it before its
@@ -126,19 +178,27 @@ impl Office {
         let grant = world.authors[author].grant;
         let log = self.deputy.and_then(|deputy| control_log(&world.authors[deputy]));
         let of_deputy = log.and_then(|log| log.entries.iter().find(|entry| entry.id == grant));
-        of_deputy.is_none_or(|entry| self.deputy_may_write(world, entry.seq))
+        of_deputy.is_none_or(|entry| self.deputy_may_write(world, entry.seq, &self.lifted_for(world, author)))
     }
 
     /// Revokes that count: the root's, and those that the deputy wrote before its own cut.
     pub fn in_effect<'a>(&'a self, world: &'a World) -> impl Iterator<Item = &'a Ended> {
-        self.ended.iter().filter(move |ended| ended.by_deputy.is_none_or(|seq| self.deputy_may_write(world, seq)))
+        let counts = |seq| self.deputy_may_write(world, seq, &BTreeSet::new());
+        self.ended.iter().filter(move |ended| ended.by_deputy.is_none_or(counts))
     }
 
-    /// Whether an entry of the deputy's log lies before every cut of it.
-    fn deputy_may_write(&self, world: &World, seq: u64) -> bool {
-        let Some(log) = self.deputy.and_then(|deputy| control_log(&world.authors[deputy])) else { return true };
-        let mut cuts = self.ended.iter().filter(|cut| Some(cut.author) == self.deputy);
-        cuts.all(|cut| cut.cuts.get(&log.log).is_some_and(|(last, _)| seq <= *last))
+    /// Whether an entry of the deputy's log lies before every cut of it, but for those that are `lifted`.
+    fn deputy_may_write(&self, world: &World, seq: u64, lifted: &BTreeSet<EntryId>) -> bool {
+        let Some((deputy, log)) = self.deputy.and_then(|d| Some((d, control_log(&world.authors[d])?))) else {
+            return true;
+        };
+        let for_all = self.lifted_for(world, deputy);
+        let mut cuts = self
+            .ended
+            .iter()
+            .filter(|cut| cut.author == deputy)
+            .filter(|cut| !for_all.contains(&cut.place.id) && !lifted.contains(&cut.place.id));
+        cuts.all(|cut| cut.cuts.iter().any(|place| place.log == log.log && seq <= place.seq))
     }
 
     /// All control entries that root and deputy wrote.

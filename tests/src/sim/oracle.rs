@@ -14,7 +14,7 @@ use daybook_core::entry::Sealed;
 use daybook_core::id::{CONTROL, CompartmentId, DeviceId, EntryId, KeyId, Lane, LogId};
 use daybook_core::log::Run;
 use daybook_core::record::{Body, EntryRef, Operation};
-use daybook_core::roster::CompartmentKind;
+use daybook_core::roster::{CompartmentKind, PlaceOf};
 use daybook_core::store::StoredSecret;
 use rand::seq::IndexedRandom;
 use std::collections::{BTreeMap, BTreeSet};
@@ -156,7 +156,9 @@ impl World {
     /// Nobody opens what was written by one who knew that he was ended.
     fn check_blind(&mut self, number: usize, ids: &BTreeSet<KeyId>, held: &[Held]) {
         let author = self.all.devices[number].author;
-        if !self.office.in_effect(&self.keys).any(|ended| ended.author == author) {
+        let lifted = self.office.lifted_for(&self.keys, author);
+        let ended = self.office.in_effect(&self.keys).any(|ended| ended.author == author);
+        if !ended || !lifted.is_empty() {
             return;
         }
         let of_us = |entry: &&Held| self.blind.get(&entry.place.id).is_some_and(|blind| blind.contains(&author));
@@ -171,27 +173,42 @@ impl World {
         self.add("entries that the ended cannot open", count);
     }
 
-    /// What every entry must come to, by the account of those who wrote it.
-    pub(super) fn expected(&self, held: &[Held]) -> BTreeMap<EntryId, Expect> {
+    /// What every entry must come to, by the account of those who wrote it; `opens` are the keys that whoever reads
+    /// all holds.
+    pub(super) fn expected(&self, held: &[Held], opens: &BTreeSet<KeyId>) -> BTreeMap<EntryId, Expect> {
         let authors: BTreeMap<DeviceId, usize> =
             (0..self.keys.authors.len()).map(|author| (device_id(&self.keys, author), author)).collect();
         let backlinks: BTreeMap<EntryId, EntryId> = held.iter().map(|e| (e.place.id, e.backlink)).collect();
         let ended: Vec<&Ended> = self.office.in_effect(&self.keys).collect();
         let wrote = self.all.hostile.iter().flat_map(|hostile| &hostile.wrote);
         let wrote: BTreeMap<EntryId, Expect> = wrote.map(|(id, (_, expect))| (*id, *expect)).collect();
-        let trusted = trusted(&ended, held, &backlinks);
+        let trusted: Vec<BTreeSet<EntryId>> = ended.iter().map(|cut| behind(&cut.cuts, held, &backlinks)).collect();
+        let endorsed: BTreeSet<EntryId> =
+            self.office.endorsed.iter().flat_map(|e| e.entries.iter().map(|p| p.id)).collect();
+        let logs: Vec<PlaceOf> = self.office.endorsed.iter().flat_map(|endorse| endorse.logs.iter().copied()).collect();
+        let endorsed_logs = behind(&logs, held, &backlinks);
         let mut expected = BTreeMap::new();
         for entry in held {
-            let mut expect = wrote.get(&entry.place.id).copied().unwrap_or(Expect::Accepted);
+            let id = &entry.place.id;
+            let mut expect = wrote.get(id).copied().unwrap_or(Expect::Accepted);
             if let Some(author) = authors.get(&entry.device) {
+                let lifted = self.office.lifted_for(&self.keys, *author);
                 let cuts = ended.iter().enumerate().filter(|(_, ended)| ended.author == *author);
-                let cut = cuts.into_iter().any(|(at, _)| !trusted[at].contains(&entry.place.id));
+                let mut cuts = cuts.filter(|(_, ended)| !lifted.contains(&ended.place.id));
+                let cut = cuts.any(|(at, _)| !trusted[at].contains(id));
                 let fallen = !self.office.grant_counts(&self.keys, *author);
                 if (cut || fallen) && matches!(expect, Expect::Accepted | Expect::Unopened) {
                     expect = Expect::Waits;
                 }
             }
-            expected.insert(entry.place.id, expect);
+            let outside_control = entry.compartment != CONTROL;
+            if expect == Expect::Waits && outside_control && (endorsed.contains(id) || endorsed_logs.contains(id)) {
+                expect = if opens.contains(&entry.key) { Expect::Accepted } else { Expect::Unopened };
+            }
+            if self.office.erased.contains(id) {
+                expect = Expect::Erased;
+            }
+            expected.insert(*id, expect);
         }
         expected
     }
@@ -201,15 +218,17 @@ impl World {
         &self,
         held: &[Held],
         expected: &BTreeMap<EntryId, Expect>,
-        keys: &BTreeMap<KeyId, ReadingKey>,
+        (keys, opens): (&BTreeMap<KeyId, ReadingKey>, &BTreeSet<KeyId>),
     ) -> Vec<Entry> {
         let mut opened: BTreeMap<EntryId, (Entry, EntryId)> = BTreeMap::new();
         for entry in held {
             let Some(kind) = self.kind_of(entry.compartment) else { continue };
             let counts = match expected[&entry.place.id] {
                 Expect::Accepted => Counts::Accepted,
+                // What was sealed under keys of one who was ended may be closed to all others.
+                Expect::Waits if !opens.contains(&entry.key) => Counts::Gone,
                 Expect::Waits => Counts::Waits,
-                Expect::Faulty | Expect::Unopened => Counts::Gone,
+                Expect::Faulty | Expect::Unopened | Expect::Erased => Counts::Gone,
             };
             let bytes = keys.get(&entry.key).and_then(|key| entry.open(self, key));
             let body = bytes.as_ref().and_then(|bytes| Body::read(bytes, entry.lane, kind).ok());
@@ -228,27 +247,24 @@ impl World {
     }
 }
 
-/// The entries that each revoke leaves trusted.
-fn trusted(ended: &[&Ended], held: &[Held], backlinks: &BTreeMap<EntryId, EntryId>) -> Vec<BTreeSet<EntryId>> {
-    let of = |cut: &Ended| {
-        let mut trusted = BTreeSet::new();
-        for (log, (seq, id)) in &cut.cuts {
-            if backlinks.contains_key(id) {
-                let mut at = Some(*id);
-                while let Some(id) = at {
-                    trusted.insert(id);
-                    at = backlinks.get(&id).copied().filter(|before| *before != EntryId::ZERO);
-                }
-            } else {
-                // Nobody holds the entry that is named: what is below it counts, up to an earlier fork.
-                let fork = first_fork(held, log).unwrap_or(u64::MAX);
-                let below = held.iter().filter(|e| e.place.log == *log && e.place.seq < (*seq).min(fork));
-                trusted.extend(below.map(|e| e.place.id));
+/// Some entries of logs and all that stand before them in their branches.
+fn behind(places: &[PlaceOf], held: &[Held], backlinks: &BTreeMap<EntryId, EntryId>) -> BTreeSet<EntryId> {
+    let mut behind = BTreeSet::new();
+    for PlaceOf { log, seq, id } in places {
+        if backlinks.contains_key(id) {
+            let mut at = Some(*id);
+            while let Some(id) = at {
+                behind.insert(id);
+                at = backlinks.get(&id).copied().filter(|before| *before != EntryId::ZERO);
             }
+        } else {
+            // Nobody holds the entry that is named: what is below it counts, up to an earlier fork.
+            let fork = first_fork(held, log).unwrap_or(u64::MAX);
+            let below = held.iter().filter(|e| e.place.log == *log && e.place.seq < (*seq).min(fork));
+            behind.extend(below.map(|e| e.place.id));
         }
-        trusted
-    };
-    ended.iter().map(|cut| of(cut)).collect()
+    }
+    behind
 }
 
 /// The lowest place of a log that two entries have.

@@ -39,6 +39,8 @@ pub(super) struct Plan {
     pub disks_fail: bool,
     /// Whether members come and go.
     pub churn: bool,
+    /// Whether the first device is the root's own, with which the office decides.
+    pub desk: bool,
 }
 
 impl Plan {
@@ -60,6 +62,11 @@ impl Plan {
         let relays = if count > 2 { *[0, 0, 1, 1, 2].choose(rng).expect("not empty") } else { 0 };
         roles.iter_mut().rev().take(relays.min(count - 2)).for_each(|role| *role = Role::Relay);
         roles.shuffle(rng);
+        // The middle of a star does not write: somebody else must be able to register.
+        let registers = |role: &Role| matches!(role, Role::Admin | Role::Clinician | Role::Dispenser);
+        if topology == Topology::Star && !roles.iter().any(registers) {
+            roles[0] = Role::Clinician;
+        }
         roles.insert(0, Role::Admin);
         let hostile = *[0, 0, 1, 1, 2, 3].choose(rng).expect("not empty");
         let hostile = (0..hostile)
@@ -75,6 +82,7 @@ impl Plan {
             forks: rng.random_bool(0.4),
             disks_fail: rng.random_bool(0.4),
             churn,
+            desk: topology != Topology::Star && rng.random_bool(0.6),
         }
     }
 
@@ -92,6 +100,7 @@ impl Plan {
             (self.roles.contains(&Role::Relay), "worlds with relays"),
             (self.churn, "worlds where members come and go"),
             (self.disks_fail, "worlds where disks fail"),
+            (self.desk, "worlds where the office has a book"),
         ];
         words.extend(more.iter().filter(|(holds, _)| *holds).map(|(_, word)| *word));
         words

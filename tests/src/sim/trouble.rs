@@ -47,13 +47,17 @@ impl World {
         self.happened(if crash { "crashes" } else { "restarts" }, &[device as u64]);
     }
 
-    /// Somebody looks at all that a device shows.
-    fn look(&mut self, device: usize) -> blake3::Hash {
+    /// Somebody looks at all that a device shows; nobody does while its disk is about to fail: a reading is written
+    /// down, and a book whose disk failed shows nothing.
+    pub(super) fn look(&mut self, device: usize) -> Option<blake3::Hash> {
+        if self.all.devices[device].disk_is_faulty() {
+            return None;
+        }
         let mut before = self.all.devices[device].tips();
         let shown = self.all.devices[device].shown(&self.patients);
         // Who read what is written down, now or later.
         self.note_written(device, &mut before, &mut 0);
-        shown
+        Some(shown)
     }
 
     pub(super) fn lose_links(&mut self, device: usize) {
@@ -124,7 +128,8 @@ impl World {
     /// Somebody copies a device, or puts the copy in its place, or uses both.
     pub(super) fn copy_or_replace(&mut self) {
         let device = self.any_device();
-        if self.all.devices[device].disk_is_faulty() {
+        // The office keeps its book in a safe.
+        if self.all.devices[device].disk_is_faulty() || (device == 0 && self.plan.desk) {
             return;
         }
         match self.rng.random_range(0..8) {
@@ -143,16 +148,7 @@ impl World {
         }
         self.lose_links(device);
         self.all.devices[device].put_image_back();
-        // Entries that no book holds any more are lost, of whomever they are.
-        for of in 0..self.all.devices.len() {
-            for place in std::mem::take(&mut self.all.devices[of].written) {
-                if self.all.devices.iter_mut().any(|device| device.holds(&place)) {
-                    self.all.devices[of].written.push(place);
-                } else {
-                    self.lost.insert(place);
-                }
-            }
-        }
+        self.forget_lost();
         self.happened("replaced", &[device as u64]);
     }
 
@@ -209,6 +205,10 @@ impl World {
             hostile.filter(|author| !stays(*author)).collect()
         };
         let Some(author) = candidates.choose(&mut self.rng).copied() else { return };
+        if self.plan.desk && self.rng.random_bool(0.5) && self.revoke_at_the_desk(author) {
+            self.happened("revokes", &[author as u64]);
+            return self.notice(0, None);
+        }
         let by_deputy = self.rng.random_bool(0.5);
         let trusted = self.trusted(author);
         let before = self.office.ended.last().map(|ended| ended.place);
@@ -221,7 +221,7 @@ impl World {
     }
 
     /// Hands what root or deputy wrote to one device, so that it spreads from there.
-    fn tell(&mut self, by_deputy: bool) {
+    pub(super) fn tell(&mut self, by_deputy: bool) {
         let device = self.any_device();
         let runs = if by_deputy { self.office.runs_of_deputy(&self.keys) } else { self.keys.control_runs() };
         if self.all.devices[device].book().take_runs(&runs).is_ok() {
@@ -336,6 +336,10 @@ impl World {
                 super::invariant::broken(Invariant::NothingPanics, format!("device {device} ends a session: {what}"));
             }
         }
+        if let Some(run) = self.all.hostile[hostile].unjoined(&self.keys) {
+            let report = self.all.devices[device].book().take_runs(&[run]);
+            self.add("runs that join nothing", u64::from(report.is_ok_and(|report| !report.refused.is_empty())));
+        }
         self.happened("attacks", &[device as u64]);
     }
 
@@ -354,7 +358,8 @@ impl World {
     pub(super) fn knows_its_grant(&mut self, device: usize) -> bool {
         let author = self.all.devices[device].author;
         let places = self.office.grant_places(&self.keys, author);
-        !places.is_empty() && places.iter().all(|place| self.all.devices[device].holds(place))
+        (device == 0 && self.plan.desk || !places.is_empty())
+            && places.iter().all(|place| self.all.devices[device].holds(place))
     }
 
     /// The honest devices that are served to the end.

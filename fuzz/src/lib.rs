@@ -6,6 +6,7 @@
 //! * [`decoders`]: what anybody can send: runs, proofs, founding statements, grant paths, codes;
 //! * [`members`]: what only a member can: bodies and control entries that are sealed and signed as they should be,
 //!   export files, records of other systems, taken in by a real book on a disk in memory;
+//! * [`rescue`]: a book whose file was damaged, salvaged;
 //! * [`sessions`]: frames of a peer that says anything, and two sessions whose bytes somebody changes.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a target stops at what cannot be")]
@@ -13,5 +14,6 @@
 pub mod decoders;
 pub mod members;
 pub mod recipe;
+pub mod rescue;
 pub mod samples;
 pub mod sessions;

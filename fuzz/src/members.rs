@@ -34,7 +34,7 @@ fn with_book(name: &str, work: impl FnOnce(&mut Daybook)) {
 }
 
 /// Reads all that people read, checks the chains, and makes the tables anew.
-fn look(book: &mut Daybook) {
+pub(crate) fn look(book: &mut Daybook) {
     let report = book.verify(&mut |_, _| {}).expect("a check");
     assert_eq!(report.problems, Vec::<String>::new());
     for patient in book.find("", PATIENTS).expect("patients") {

@@ -28,5 +28,6 @@ target!(entry, 200, daybook_fuzz::members::entry);
 target!(control_entry, 200, daybook_fuzz::members::control_entry);
 target!(export, 200, daybook_fuzz::members::export);
 target!(fhir, 200, daybook_fuzz::members::fhir);
+target!(salvage, 150, daybook_fuzz::rescue::salvage);
 target!(frame, 300, daybook_fuzz::sessions::frame);
 target!(session_pair, 200, daybook_fuzz::sessions::session_pair);

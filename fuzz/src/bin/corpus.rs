@@ -33,13 +33,19 @@ fn main() -> std::io::Result<()> {
             }
         }
     }
-    // Frames: a run of the samples, roots, a want; then steps of two sessions of every kind.
+    // Frames: a run of the samples, roots, a want; then steps of two sessions of every kind; then kinds of damage.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/__fuzz__");
     for (target, name, input) in [
         ("frame", "runs", [8_u8, 1, 0, 8, 1, 1, 9, 0, 10, 8, 1, 0, 0, 0, 0, 0, 0, 0].as_slice()),
         ("frame", "roots", &[2, 32, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]),
         ("session_pair", "cut", &[3, 1, 0, 6, 0, 0, 0, 0, 40, 128, 0, 9, 7, 0, 3, 3, 255, 255]),
         ("session_pair", "flip", &[0, 0, 200, 4, 0, 7, 3, 2, 0, 135, 1, 5, 131, 1, 1, 5, 0, 3]),
+        ("salvage", "whole", &[]),
+        ("salvage", "flip", &[0, 5, 17, 3]),
+        ("salvage", "pages", &[1, 3, 0, 0, 2, 9, 0, 20, 5, 30, 0, 0]),
+        ("salvage", "cut", &[3, 40, 0, 0, 0x43, 1, 9, 0]),
+        ("salvage", "gap", &[0x85, 0, 10, 0, 0x84, 0, 30, 0]),
+        ("salvage", "tables", &[0x80 | 25, 0, 0, 0]),
     ] {
         let folder = folder.join(target).join("corpus");
         fs::create_dir_all(&folder)?;

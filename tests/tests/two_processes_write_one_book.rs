@@ -328,3 +328,33 @@ fn a_check_and_an_export_are_of_one_moment() {
     let dispenses = chart.facts.iter().filter(|fact| fact.kind == FactKind::Dispense).count();
     assert_eq!(other.stock().unwrap()[0].on_hand_micros, -1_000_000 * i64::try_from(dispenses).unwrap());
 }
+
+/// Whether another process could lock the file against all readers, as SQLite does.
+fn another_could_lock(file: &Path) -> bool {
+    // The bytes that every connection to a book holds a shared lock on, as long as it is open.
+    let program = "import fcntl, sys
+try:
+    fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+except OSError:
+    sys.exit(1)";
+    Command::new("python3").args(["-c", program]).arg(file).status().unwrap().success()
+}
+
+#[test]
+fn an_opening_that_fails_lets_go_no_lock_of_the_book_that_is_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("book"), folder.path().join("other"));
+    let mut book = new_book(&path);
+    let file = path.join("book.db");
+    assert!(!another_could_lock(&file), "this process has it open");
+    // The same file under another name, where what SQLite needs beside it cannot be made.
+    std::fs::create_dir_all(other.join("book.db-shm")).unwrap();
+    std::fs::copy(path.join("keys"), other.join("keys")).unwrap();
+    std::fs::hard_link(&file, other.join("book.db")).unwrap();
+    let refused = Daybook::open(&other, PASSPHRASE.as_bytes(), Box::new(SeededHost::new(2))).map(|_| ()).unwrap_err();
+    assert!(["read-only", "disk-failed"].contains(&refused.code()), "{refused}");
+    assert!(!another_could_lock(&file), "its locks are still held");
+    book.add_patient(&[Setting::Identifier(Identifier { system: "tag", value: "after" }, Some(""))]).unwrap();
+    drop(book);
+    assert!(another_could_lock(&file), "nobody has it open any more");
+}

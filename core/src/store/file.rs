@@ -170,7 +170,8 @@ impl Store {
         let application = application
             .and_then(|_| Ok(connection.pragma_query_value(None, "application_id", |row| row.get::<_, i32>(0))?));
         let application = application.map_err(|error| match error {
-            StoreError::Disk(_) if std::fs::OpenOptions::new().append(true).open(path).is_err() => StoreError::ReadOnly,
+            // Asked of SQLite: who opens and closes the file beside it lets go all locks of this process on it.
+            StoreError::Disk(_) if connection.is_readonly("main").unwrap_or_default() => StoreError::ReadOnly,
             other => other,
         })?;
         if application != APPLICATION_ID {

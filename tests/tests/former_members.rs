@@ -11,7 +11,7 @@ use daybook_core::sync::{Event, Limits, Session, Shelf, Side};
 use daybook_tests::attacker::{Attacker, kind};
 use daybook_tests::host::SeededHost;
 use daybook_tests::pair::Link;
-use daybook_tests::people::{People, meet, terms};
+use daybook_tests::people::{PASSPHRASE, People, meet, terms};
 use daybook_tests::workload::Workload;
 use daybook_tests::world::World;
 use std::collections::BTreeSet;
@@ -201,6 +201,26 @@ fn two_who_revoked_each_other_hand_nothing_over_and_learn_of_it() {
     let link = part(&mut two, &mut one);
     assert!(link.events.iter().all(|told| told.contains(&Event::Former { here: true })), "{:?}", link.events);
     assert!(link.events.iter().all(|told| !told.contains(&Event::InSync)));
+}
+
+#[test]
+fn an_old_copy_of_her_book_with_the_old_grant_is_a_former_member_too() {
+    let mut people = People::default();
+    let (mut admin, _) = people.found("admin");
+    let mut nurse = people.enrol(&mut admin, "Nurse", &terms(Role::Clinician));
+    add(&mut nurse, "Okoye");
+    assert!(meet(&mut nurse, &mut admin));
+    nurse.backup(&people.path("backup"), PASSPHRASE).unwrap();
+    let old_path = nurse.grant_path().unwrap();
+    admin.revoke("Nurse", None, None).unwrap();
+    add(&mut admin, "Not for her");
+    // The copy knows nothing of the revoke; what it says of itself is the grant that it was given.
+    let mut copy = Daybook::restore(&people.path("backup"), &people.path("copy"), PASSPHRASE, people.host()).unwrap();
+    assert_eq!(copy.grant_path().unwrap(), old_path);
+    add(&mut copy, "Haddad");
+    assert!(handed_over(&part(&mut copy, &mut admin)));
+    assert_eq!((copy.status().unwrap().ended, copy.status().unwrap().patients), (true, 1));
+    assert_eq!((waiting(&mut admin).0, admin.status().unwrap().patients), (1, 2));
 }
 
 /// Says frames as a caller whose grant was revoked, and gives the kinds and payloads of what is answered.

@@ -345,3 +345,42 @@ fn answers_without_end_or_without_question_are_left() {
     let sent: usize = attacker.hear(&mut one, &mut book).iter().map(|(_, payload)| payload.len()).sum();
     assert!((4 << 20..9 << 20).contains(&sent), "{sent}");
 }
+
+#[test]
+fn what_was_recorded_of_a_session_opens_no_other_and_says_nothing_twice() {
+    let mut world = World::new(1, 2, Role::Clinician);
+    let (mut book, mut called_one) = called(&mut world);
+    let mut theirs = MemoryShelf::new(world.incident);
+    theirs.fill(&world.control_runs());
+    // Somebody on the way records all that the caller sends in a session that ends well.
+    let mut caller = session(Side::Caller, world.credentials(Some(1)), 7);
+    let (mut recorded, mut pieces) = (Vec::new(), Vec::new());
+    loop {
+        let sent = caller.transmit(usize::MAX, 0, &mut theirs);
+        let answer = {
+            called_one.receive(&sent, 0, &mut book);
+            called_one.transmit(usize::MAX, 0, &mut book)
+        };
+        caller.receive(&answer, 0, &mut theirs);
+        if sent.is_empty() && answer.is_empty() {
+            break;
+        }
+        recorded.extend_from_slice(&sent);
+        pieces.push(sent);
+    }
+    assert!(caller.is_live() && called_one.is_live() && recorded.len() > 300);
+    let before = (book.ids(), book.takes);
+    // Sent to a new session of the same device it is a hello that fits, and then a message of another handshake.
+    let mut replayed = session(Side::Called, world.credentials(None), 8);
+    let (first, rest) = recorded.split_at(96);
+    replayed.receive(first, 0, &mut book);
+    assert_eq!(replayed.transmit(usize::MAX, 0, &mut book).len(), 96, "the handshake is answered, with other keys");
+    replayed.receive(rest, 0, &mut book);
+    assert_eq!(ended(&mut replayed), Some(Reason::Rule(SessionRule::Noise)));
+    assert_eq!(replayed.transmit(usize::MAX, 0, &mut book), Vec::<u8>::new());
+    // Within its own session each message counts once.
+    let last = pieces.iter().rev().find(|piece| !piece.is_empty()).unwrap();
+    called_one.receive(last, 0, &mut book);
+    assert_eq!(ended(&mut called_one), Some(Reason::Rule(SessionRule::Noise)));
+    assert_eq!((book.ids(), book.takes), before);
+}

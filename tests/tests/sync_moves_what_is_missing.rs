@@ -324,6 +324,20 @@ fn the_largest_entries_travel_in_pieces_and_are_whole() {
 }
 
 #[test]
+fn large_entries_pay_for_themselves_however_many_there_are() {
+    // More than a peer may send without bringing anything new: 16,384 KiB.
+    let mut world = World::new(1, 2, Role::Clinician);
+    write(&mut world, 0, Lane::Safety, 400, 60_000);
+    let mut both = shelves(&world);
+    both[0].fill(&runs_of(&world, 0));
+    let mut link = Link::of(&world, Some(0), Some(1), 1);
+    let [one, two] = &mut both;
+    link.settle([one, two]);
+    assert!(link.moved[0] > 20 * 1024 * 1024 && link.now_ms < 5_000, "{} bytes, {} ms", link.moved[0], link.now_ms);
+    agree(&link, &both);
+}
+
+#[test]
 fn two_that_send_much_at_once_never_wait_for_each_other() {
     let mut world = World::new(1, 2, Role::Clinician);
     let mut both = shelves(&world);

@@ -3,7 +3,7 @@
 //! ```text
 //! cargo bench -p daybook-core --bench merge -- [--only PART]... [--full] [--json] [--plot FILE.svg]
 //!                                              [--runs 5] [--entries 100000] [--dir PATH] [--cap SECONDS]
-//! parts: stages merge verify keys append search memory import, each on one core; cores sync, on all
+//! parts: stages merge verify keys judging append search memory import, each on one core; cores sync, on all
 //! ```
 //!
 //! Without `--only` all parts are measured, and one table says what is held of what was promised. `--full` adds
@@ -26,6 +26,7 @@ mod automerge_sync;
 mod book;
 mod cores;
 mod import;
+mod judging;
 mod keys;
 mod measure;
 mod meeting;
@@ -49,7 +50,7 @@ use std::time::Duration;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Parts that run pinned to one core.
-const ON_ONE_CORE: [&str; 8] = ["stages", "merge", "verify", "keys", "append", "search", "memory", "import"];
+const ON_ONE_CORE: [&str; 9] = ["stages", "merge", "verify", "keys", "judging", "append", "search", "memory", "import"];
 /// Parts that need all cores.
 const ON_ALL_CORES: [&str; 2] = ["cores", "sync"];
 
@@ -207,7 +208,8 @@ fn on_one_core(options: &Options) -> Map<String, Value> {
             results.insert("merge".into(), merge::measure(options, &workload));
         }
     }
-    let parts: [(&str, Part); 4] = [
+    let parts: [(&str, Part); 5] = [
+        ("judging", judging::measure),
         ("append", append::measure),
         ("search", search::measure),
         ("memory", memory::measure),

@@ -26,8 +26,8 @@ pub(super) enum Since<'a> {
 pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> Result<(), Error> {
     let again = match since {
         Since::Roster { before, keys } => changed(tx, state, before, keys)?,
-        Since::Keys => not_accepted(tx, may_open)?,
-        Since::Asked => not_accepted(tx, |verdict, _| verdict != Verdict::Faulty)?,
+        Since::Keys => Store::of_verdicts(tx, &MAY_OPEN, usize::MAX)?,
+        Since::Asked => Store::of_verdicts(tx, &[Verdict::Waiting, Verdict::Unopened, Verdict::Erased], usize::MAX)?,
     };
     let State { ring, backlog, logs, .. } = state;
     let mut withdrawn: BTreeSet<CompartmentId> = BTreeSet::new();
@@ -46,16 +46,8 @@ pub(super) fn rejudge(tx: &Connection, state: &mut State, since: Since<'_>) -> R
     Ok(())
 }
 
-/// Whether new keys may open it: what waits for review may have been judged without being opened.
-fn may_open(verdict: Verdict, _: &str) -> bool {
-    matches!(verdict, Verdict::Unopened | Verdict::Waiting)
-}
-
-/// Entries that were posted and do not count, by their verdict and rule code.
-fn not_accepted(tx: &Connection, which: impl Fn(Verdict, &str) -> bool) -> Result<BTreeSet<EntryKey>, Error> {
-    let all = Store::verdicts(tx)?.into_iter();
-    Ok(all.filter(|(_, verdict, code)| which(*verdict, code)).map(|(key, ..)| key).collect())
-}
+/// What new keys may open: what waits for review may have been judged without being opened.
+const MAY_OPEN: [Verdict; 2] = [Verdict::Unopened, Verdict::Waiting];
 
 /// What two rosters may judge otherwise.
 fn changed(tx: &Connection, state: &State, before: &Roster, keys: bool) -> Result<BTreeSet<EntryKey>, Error> {
@@ -63,7 +55,7 @@ fn changed(tx: &Connection, state: &State, before: &Roster, keys: bool) -> Resul
     let changes = now.changed_since(before);
     let mut again = BTreeSet::new();
     if keys {
-        again.extend(not_accepted(tx, may_open)?);
+        again.extend(Store::of_verdicts(tx, &MAY_OPEN, usize::MAX)?);
     }
     if changes.is_empty() {
         return Ok(again);
@@ -128,23 +120,22 @@ fn waiting(
     of_log: &BTreeMap<i64, Anew>,
     again: &mut BTreeSet<EntryKey>,
 ) -> Result<(), Error> {
-    for (key, verdict, code) in Store::verdicts(tx)? {
-        let by_grant = match of_log.get(&key.log()) {
-            Some(Anew::Some { endorsed: true, .. }) => {
+    let stands_on_it = |key: EntryKey| -> Result<bool, Error> {
+        Ok(Store::entry(tx, key)?.is_some_and(|stored| changes.concerns(&stored.ground.grant)))
+    };
+    for (number, anew) in of_log {
+        let Anew::Some { endorsed, .. } = anew else { continue };
+        for (key, verdict) in Store::verdicts_in(tx, *number)? {
+            if *endorsed || (verdict != Verdict::Faulty && stands_on_it(key)?) {
                 again.insert(key);
-                continue;
             }
-            Some(Anew::All) => continue,
-            Some(Anew::Some { .. }) => true,
-            Some(Anew::Nothing) | None => {
-                matches!(Waits::of_code(&code), Some(Waits::GrantMissing | Waits::GrantOfAnother))
+        }
+    }
+    for waits in [Waits::GrantMissing, Waits::GrantOfAnother] {
+        for key in Store::of_code(tx, Verdict::Waiting, waits.code())? {
+            if !of_log.contains_key(&key.log()) && stands_on_it(key)? {
+                again.insert(key);
             }
-        };
-        if by_grant
-            && verdict != Verdict::Faulty
-            && Store::entry(tx, key)?.is_some_and(|stored| changes.concerns(&stored.ground.grant))
-        {
-            again.insert(key);
         }
     }
     Ok(())

@@ -73,7 +73,7 @@ use std::path::{Path, PathBuf};
 use writing::Writer;
 
 /// Version of the droppable tables; a book with another one makes them anew when it is opened.
-const VIEWS_VERSION: u32 = 4;
+const VIEWS_VERSION: u32 = 5;
 
 /// One open book.
 pub struct Daybook {

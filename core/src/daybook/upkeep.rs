@@ -15,7 +15,6 @@ use crate::roster::{CompartmentKind, ControlBody};
 use crate::store::{EntryKey, LogRow, Store, StoreError, Verdict};
 use crate::view;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::BTreeMap;
 
 impl Daybook {
     /// What this book holds.
@@ -29,6 +28,9 @@ impl Daybook {
         let mut entries = EntryCounts { total: total(connection)?, ..EntryCounts::default() };
         for log in Store::logs(connection)?.iter().filter(|log| log.name.device == self.state.device_id) {
             entries.own += Store::branches(connection, log.number)?.iter().map(|b| b.tip_seq - b.fork_seq).sum::<u64>();
+            let waits = |(_, verdict): &(EntryKey, Verdict)| *verdict == Verdict::Waiting;
+            entries.own_waiting +=
+                Store::verdicts_in(connection, log.number)?.iter().filter(|of| waits(of)).count() as u64;
         }
         for (verdict, slot) in [
             (Verdict::Waiting, &mut entries.waiting),
@@ -36,12 +38,8 @@ impl Daybook {
             (Verdict::Unopened, &mut entries.unopened),
             (Verdict::Erased, &mut entries.erased),
         ] {
-            *slot = count(&format!("SELECT count(*) FROM verdict WHERE verdict = {}", verdict as u8))?;
+            *slot = Store::count_of_verdict(connection, verdict)?;
         }
-        let own =
-            |key: &EntryKey| self.state.logs.get(key.log()).is_some_and(|log| log.name.device == self.state.device_id);
-        let waiting = Store::verdicts(connection)?.into_iter().filter(|(_, verdict, _)| *verdict == Verdict::Waiting);
-        entries.own_waiting = waiting.filter(|(key, ..)| own(key)).count() as u64;
         let roster = &self.state.ring.roster;
         let ended = !roster.is_root(self.state.device_id)
             && roster.grants_of(self.state.device_id).next().is_none()
@@ -49,7 +47,7 @@ impl Daybook {
                 || roster.is_ended_root(self.state.device_id));
         entries.accepted = entries.total - entries.waiting - entries.faulty - entries.unopened - entries.erased;
         // Bodies of control entries that are for others: neither erased nor without effect.
-        entries.erased -= count(&format!("SELECT count(*) FROM verdict WHERE code = '{WITHHELD}'"))?;
+        entries.erased -= Store::of_code(connection, Verdict::Erased, WITHHELD)?.len() as u64;
         let resolved = count("SELECT count(*) FROM finding WHERE id IN (SELECT finding FROM resolution)")?;
         let mut forked = 0;
         for fork in self.forks()? {
@@ -110,11 +108,10 @@ impl Daybook {
             }
             None => newest(connection, limit)?,
         };
-        let verdicts: BTreeMap<EntryKey, (Verdict, String)> =
-            Store::verdicts(connection)?.into_iter().map(|(key, verdict, code)| (key, (verdict, code))).collect();
         let mut lines = Vec::new();
         for key in keys {
-            lines.extend(self.log_line(connection, key, verdicts.get(&key))?);
+            let verdict = Store::verdict_and_code(connection, key)?;
+            lines.extend(self.log_line(connection, key, verdict.as_ref())?);
         }
         lines.sort_by(|a, b| (b.hlc, &b.entry).cmp(&(a.hlc, &a.entry)));
         lines.truncate(limit);

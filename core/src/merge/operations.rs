@@ -24,6 +24,7 @@ CREATE TABLE dirty (subject INTEGER PRIMARY KEY);
 CREATE TABLE device_time (
   compartment INTEGER NOT NULL, device BLOB NOT NULL, hlc INTEGER NOT NULL, PRIMARY KEY (compartment, device)) WITHOUT ROWID;
 CREATE TABLE late (subject INTEGER NOT NULL, time_ms INTEGER NOT NULL, PRIMARY KEY (subject, time_ms)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS verdict_by_kind ON verdict (verdict, code);
 ";
 
 /// Names of these tables, in an order in which they can be dropped.

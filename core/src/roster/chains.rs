@@ -145,6 +145,16 @@ impl Chains {
         logs.extend(all.filter(|log| one.floods.get(*log) != other.floods.get(*log)));
     }
 
+    /// The branch that holds a named entry of a forked log, if that is here.
+    pub(super) fn branch_named(&self, place: &PlaceOf) -> Option<u8> {
+        self.forked.get(&place.log)?.named.get(&place.id).copied()
+    }
+
+    /// The last place that all branches of a log share.
+    pub(super) fn first_fork(&self, log: &LogId) -> u64 {
+        self.forked.get(log).map_or(u64::MAX, Forked::first_fork)
+    }
+
     /// Whether a log is forked.
     #[must_use]
     pub fn is_forked(&self, log: &LogId) -> bool {

@@ -253,7 +253,7 @@ impl<'a> Fold<'a> {
             Control::Endorse(endorse) => {
                 cut?;
                 may(Rights::ENDORSE)?;
-                self.endorsed.add(entry, endorse);
+                self.endorsed.add(self.chains, entry, endorse);
                 Ok(())
             }
             Control::Erase { entries, .. } => {

@@ -10,6 +10,7 @@ use crate::log::{LogName, VerifiedEntry, VerifiedRun};
 use crate::mutant::{self, Mutant};
 use crate::record::EntryRef;
 use rusqlite::{Connection, OptionalExtension, Row, Statement};
+use std::collections::BTreeSet;
 
 /// What became of a run.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -547,15 +548,65 @@ impl Store {
         Ok(number.map(|number| Verdict::from_number(number).unwrap_or(Verdict::Faulty)))
     }
 
-    /// All entries that were posted and are not accepted, with their rule codes, in rising order of key.
+    /// What is thought of an entry, with the rule code, if it is not accepted.
     ///
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
-    pub fn verdicts(connection: &Connection) -> Result<Vec<(EntryKey, Verdict, String)>, StoreError> {
-        let mut statement = connection.prepare_cached("SELECT entry, verdict, code FROM verdict ORDER BY entry")?;
-        let rows = statement.query_map([], |row| {
-            let verdict = Verdict::from_number(row.get(1)?).unwrap_or(Verdict::Faulty);
-            Ok((row.get(0)?, verdict, row.get(2)?))
+    pub fn verdict_and_code(connection: &Connection, key: EntryKey) -> Result<Option<(Verdict, String)>, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT verdict, code FROM verdict WHERE entry = ?1")?;
+        let found = statement.query_row([key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        Ok(found.map(|(number, code)| (Verdict::from_number(number).unwrap_or(Verdict::Faulty), code)))
+    }
+
+    /// Entries of which one of these is thought, in rising order of key, at most `limit` of each.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn of_verdicts(
+        connection: &Connection,
+        verdicts: &[Verdict],
+        limit: usize,
+    ) -> Result<BTreeSet<EntryKey>, StoreError> {
+        let mut statement =
+            connection.prepare_cached("SELECT entry FROM verdict WHERE verdict = ?1 ORDER BY entry LIMIT ?2")?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut found = BTreeSet::new();
+        for verdict in verdicts {
+            let rows = statement.query_map((*verdict as u8, limit), |row| row.get(0))?;
+            found.extend(rows.collect::<Result<Vec<EntryKey>, _>>()?);
+        }
+        Ok(found)
+    }
+
+    /// Entries with a verdict and a rule code, in rising order of key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn of_code(connection: &Connection, verdict: Verdict, code: &str) -> Result<Vec<EntryKey>, StoreError> {
+        let mut statement =
+            connection.prepare_cached("SELECT entry FROM verdict WHERE verdict = ?1 AND code = ?2 ORDER BY entry")?;
+        let rows = statement.query_map((verdict as u8, code), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many entries one of these is thought of.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn count_of_verdict(connection: &Connection, verdict: Verdict) -> Result<u64, StoreError> {
+        let mut statement = connection.prepare_cached("SELECT count(*) FROM verdict WHERE verdict = ?1")?;
+        Ok(statement.query_row([verdict as u8], |row| row.get::<_, i64>(0))?.unsigned_abs())
+    }
+
+    /// Entries of one log that were posted and are not accepted, in rising order of key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn verdicts_in(connection: &Connection, log: i64) -> Result<Vec<(EntryKey, Verdict)>, StoreError> {
+        let mut statement = connection
+            .prepare_cached("SELECT entry, verdict FROM verdict WHERE entry >= ?1 AND entry < ?2 ORDER BY entry")?;
+        let rows = statement.query_map((EntryKey::new(log, 0, 0), EntryKey::new(log + 1, 0, 0)), |row| {
+            Ok((row.get(0)?, Verdict::from_number(row.get(1)?).unwrap_or(Verdict::Faulty)))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

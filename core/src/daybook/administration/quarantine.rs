@@ -60,13 +60,16 @@ impl Daybook {
     pub fn quarantine(&mut self, limit: usize) -> Result<(Vec<Waiting>, u64), Error> {
         self.refresh()?;
         let connection = self.store.read()?;
-        let keys = waiting_keys(&self.state, connection)?;
+        let control = waiting_control(&self.state, connection)?;
+        let all = Store::count_of_verdict(connection, Verdict::Waiting)? + control.len() as u64;
+        let mut keys = Store::of_verdicts(connection, &[Verdict::Waiting], limit)?;
+        keys.extend(control);
         let mut found = Vec::new();
         for key in keys.iter().take(limit) {
             found.extend(self.waiting(*key)?);
         }
         self.note_list(found.len());
-        Ok((found, keys.len() as u64))
+        Ok((found, all))
     }
 
     /// One entry that waits, with what a person must know to endorse it. Noted as a list that was shown.
@@ -86,7 +89,8 @@ impl Daybook {
             ended_by.extend(self.state.control.iter().find(|e| e.place.id == revoke).map(|e| e.device));
         }
         let (mut before, mut of_grant) = (0, 0);
-        for other in waiting_keys(&self.state, connection)? {
+        // Only its holder writes under a grant.
+        for other in waiting_of(&self.state, connection, device)? {
             before += u64::from(other.log() == key.log() && other.seq() < key.seq());
             let same = other != key
                 && Store::entry(connection, other)?.is_some_and(|other| other.ground.grant == stored.ground.grant);
@@ -165,7 +169,7 @@ impl Daybook {
 
     fn waiting(&self, key: EntryKey) -> Result<Option<Waiting>, Error> {
         let connection = self.store.read()?;
-        let verdict = verdict_of(connection, key)?;
+        let verdict = Store::verdict_and_code(connection, key)?;
         let Some(line) = self.log_line(connection, key, verdict.as_ref())? else { return Ok(None) };
         let waits = match &verdict {
             Some((Verdict::Waiting, code)) => Waits::of_code(code),
@@ -188,24 +192,32 @@ fn reason(waits: Waits) -> String {
     text.split_once(' ').map_or(text.clone(), |(_, reason)| reason.to_owned())
 }
 
-fn verdict_of(connection: &rusqlite::Connection, key: EntryKey) -> Result<Option<(Verdict, String)>, Error> {
-    if Store::verdict(connection, key)?.is_none() {
-        return Ok(None);
-    }
-    let all = Store::verdicts(connection)?.into_iter();
-    Ok(all.into_iter().find(|(of, ..)| *of == key).map(|(_, verdict, code)| (verdict, code)))
-}
-
 /// Entries that wait, control entries too.
 pub(super) fn waiting_keys(state: &State, connection: &rusqlite::Connection) -> Result<BTreeSet<EntryKey>, Error> {
-    let verdicts = Store::verdicts(connection)?.into_iter();
-    let mut keys: BTreeSet<EntryKey> =
-        verdicts.filter(|(_, verdict, _)| *verdict == Verdict::Waiting).map(|(key, ..)| key).collect();
+    let mut keys = Store::of_verdicts(connection, &[Verdict::Waiting], usize::MAX)?;
+    keys.extend(waiting_control(state, connection)?);
+    Ok(keys)
+}
+
+/// Control entries that wait.
+fn waiting_control(state: &State, connection: &rusqlite::Connection) -> Result<BTreeSet<EntryKey>, Error> {
+    let mut keys = BTreeSet::new();
     for entry in &state.control {
         if state.ring.roster.without_effect(&entry.place.id).is_some() {
             let place = crate::record::EntryRef::new(entry.place.log, entry.place.seq, &entry.place.id);
             keys.extend(Store::resolve(connection, &place)?);
         }
+    }
+    Ok(keys)
+}
+
+/// Entries of one device that wait, control entries too.
+fn waiting_of(state: &State, connection: &rusqlite::Connection, device: DeviceId) -> Result<BTreeSet<EntryKey>, Error> {
+    let of_device = |key: &EntryKey| state.logs.get(key.log()).is_some_and(|log| log.name.device == device);
+    let mut keys: BTreeSet<EntryKey> = waiting_control(state, connection)?.into_iter().filter(of_device).collect();
+    for log in Store::logs(connection)?.iter().filter(|log| log.name.device == device) {
+        let here = Store::verdicts_in(connection, log.number)?.into_iter();
+        keys.extend(here.filter(|(_, verdict)| *verdict == Verdict::Waiting).map(|(key, _)| key));
     }
     Ok(keys)
 }

@@ -166,8 +166,7 @@ pub(in crate::daybook) fn codes(state: &State, ids: &[EntryId]) -> Vec<EntryCode
 }
 
 fn count_waiting(writer: &Writer<'_>) -> Result<u64, Error> {
-    let waiting = Store::verdicts(writer.tx)?.into_iter().filter(|(_, verdict, _)| *verdict == Verdict::Waiting);
-    Ok(waiting.count() as u64)
+    Ok(Store::count_of_verdict(writer.tx, Verdict::Waiting)?)
 }
 
 /// The grants of some devices that this device ends, and those that were ended before and are let be.

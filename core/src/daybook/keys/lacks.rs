@@ -43,8 +43,7 @@ pub struct KeyLack {
 pub(in crate::daybook) fn lacks(connection: &Connection, state: &State) -> Result<Vec<KeyLack>, Error> {
     let roster = &state.ring.roster;
     let mut entries: BTreeMap<(CompartmentId, KeyId), u64> = BTreeMap::new();
-    let unopened = Store::verdicts(connection)?.into_iter().filter(|(_, verdict, _)| *verdict == Verdict::Unopened);
-    for (key, ..) in unopened.take(ENTRIES_MAX) {
+    for key in Store::of_verdicts(connection, &[Verdict::Unopened], ENTRIES_MAX)? {
         if let (Some(entry), Some(log)) = (Store::entry(connection, key)?, state.logs.get(key.log())) {
             *entries.entry((log.name.compartment, entry.ground.key)).or_default() += 1;
         }

@@ -14,7 +14,7 @@ use daybook_core::crypto::DatabaseKey;
 use daybook_core::daybook::Daybook;
 use daybook_core::id::{DeviceId, EntryId};
 use daybook_core::record::EntryRef;
-use daybook_core::roster::{Control, Roster, Waits};
+use daybook_core::roster::{Control, PlaceOf, Roster, Waits};
 use daybook_tests::history::{cut, scratch};
 use daybook_tests::host::SeededHost;
 use daybook_tests::seeds::each;
@@ -37,9 +37,76 @@ fn rosters_agree() {
     if std::env::var("DAYBOOK_SEED").is_err() && std::env::var("DAYBOOK_CASES").is_err() {
         let met = MET.lock().unwrap();
         let all = ["ended", "in force after a revoke", "endorsed back", "fallen unnamed", "cut", "root cut", "budget"];
-        for what in all.into_iter().chain(["barred", "revoke without effect", "bar of a cut revoke", "fork"]) {
+        let more = ["barred", "revoke without effect", "bar of a cut revoke", "fork", "revoke in parts"];
+        let named = [
+            "mutual revokes",
+            "adopted",
+            "adopted, and the first grant ended",
+            "revoke of one who had revoked",
+            "granted again",
+            "endorsed entry",
+            "endorsed log",
+        ];
+        for what in all.into_iter().chain(more).chain(named) {
             assert!(met.get(what).is_some_and(|count| *count >= 10), "{what}: {met:?}");
         }
+    }
+}
+
+/// Counts the kinds of histories that the property names.
+fn count_kinds(story: &Story, roster: &Roster, add: &mut impl FnMut(&'static str, usize)) {
+    let told: BTreeMap<EntryId, &Told> = story.told.iter().map(|told| (told.place.id, told)).collect();
+    // Who ends a grant of whom, by which entry; the entry that each grant is knows its holder.
+    let mut ends: Vec<(DeviceId, DeviceId, &Told)> = Vec::new();
+    for by in &story.told {
+        let Some(Control::Revoke(revoke)) = &by.control else { continue };
+        add("revoke in parts", usize::from(revoke.part.is_some() && roster.without_effect(&by.place.id).is_none()));
+        let ended = revoke.grants.iter().filter_map(|id| told.get(id).and_then(|told| grant(told)));
+        ends.extend(ended.map(|grant| (by.device, grant.device.device_id(), by)));
+        for id in revoke.grants.iter().filter(|_| roster.without_effect(&by.place.id).is_none()) {
+            let had = story.told.iter().any(|other| {
+                other.ground == *id && matches!(other.control, Some(Control::Revoke(_))) && other.device != by.device
+            });
+            let took = roster.grants().get(id).is_some_and(|held| !held.in_force());
+            add("revoke of one who had revoked", usize::from(had && took));
+        }
+    }
+    for (one, other, by) in &ends {
+        let back = |(a, b, back): &&(DeviceId, DeviceId, &Told)| {
+            (a, b) == (other, one) && one != other && !by.before.contains(&back.place.id)
+        };
+        add("mutual revokes", ends.iter().filter(back).count());
+    }
+    let held: Vec<(&EntryId, DeviceId)> = roster.grants().iter().map(|(id, held)| (id, held.device)).collect();
+    for (id, device) in held.iter().filter(|(id, _)| roster.grants()[*id].in_force()) {
+        let others = held.iter().filter(|(other, of)| {
+            of == device && told.get(*other).zip(told.get(*id)).is_some_and(|(a, b)| a.device != b.device)
+        });
+        let ended = others.clone().filter(|(other, _)| !roster.grants()[*other].in_force()).count();
+        add("adopted", others.count() - ended);
+        add("adopted, and the first grant ended", ended);
+        let names = told.get(*id).and_then(|told| grant(told)).map_or(&[][..], |grant| &grant.lifts);
+        let again = names.iter().filter_map(|name| told.get(name)).any(|name| match &name.control {
+            Some(Control::Revoke(revoke)) => revoke
+                .grants
+                .iter()
+                .any(|ended| roster.grants().get(ended).is_some_and(|held| held.device == *device && !held.in_force())),
+            _ => false,
+        });
+        add("granted again", usize::from(again));
+    }
+    for by in story.told.iter().filter(|by| roster.without_effect(&by.place.id).is_none()) {
+        let Some(Control::Endorse(endorse)) = &by.control else { continue };
+        let counts = |place: &&PlaceOf| {
+            let endorsed = told.get(&place.id).filter(|told| told.ground != EntryId::new(*story.incident.as_bytes()));
+            endorsed.is_some_and(|endorsed| {
+                endorsed.control.is_some()
+                    && roster.without_effect(&place.id).is_none()
+                    && roster.grants().get(&endorsed.ground).is_none_or(|held| !held.in_force())
+            })
+        };
+        add("endorsed entry", endorse.entries.iter().filter(counts).count());
+        add("endorsed log", endorse.logs.iter().filter(counts).count());
     }
 }
 
@@ -51,6 +118,7 @@ fn count(story: &Story, book: &mut Daybook) {
     let revoked: BTreeSet<DeviceId> =
         roster.grants().values().filter(|held| !held.in_force()).map(|held| held.device).collect();
     add("ended", revoked.len());
+    count_kinds(story, roster, &mut add);
     add(
         "fork",
         usize::from(story.told.iter().any(|told| {
@@ -207,7 +275,21 @@ fn agrees(book: &mut Daybook, story: &Story, here: Vec<&Told>, seed: u64) {
 fn nothing_comes_back_unsaid(roster: &Roster, here: &[&Told], seed: u64) {
     for told in here {
         let Some(Control::Revoke(revoke)) = &told.control else { continue };
-        if revoke.part.is_some() || roster.without_effect(&told.place.id).is_some() {
+        // Parts take effect, and are named, where the last of them stands.
+        let told = match &revoke.part {
+            None => told,
+            Some(part) => {
+                let last = here.iter().find(|other| {
+                    other.place.log == told.place.log
+                        && other.before.contains(&told.place.id)
+                        && matches!(&other.control, Some(Control::Revoke(r))
+                            if r.part.as_ref().is_some_and(|p| p.hash == part.hash && p.number == part.of))
+                });
+                let Some(last) = last else { continue };
+                last
+            }
+        };
+        if roster.without_effect(&told.place.id).is_some() {
             continue;
         }
         for ended in &revoke.grants {

@@ -132,8 +132,11 @@ impl<'s> Model<'s> {
                 found.push((told, revoke.clone(), None));
                 continue;
             };
-            // The story writes the parts of one revoke in two entries; the later one makes it whole.
-            let others = self.control().filter_map(|(other, control)| match control {
+            // The story writes the parts of one revoke in two entries; the later one makes it whole. What another says
+            // in the same words is a revoke of his own.
+            let same = |other: &&Told| (other.ground, other.device) == (told.ground, told.device);
+            let by_same = self.control().filter(|(other, _)| same(other));
+            let others = by_same.filter_map(|(other, control)| match control {
                 Control::Revoke(r) if r.part.is_some_and(|p| p.number != part.number && p.hash == part.hash) => {
                     Some((other, r))
                 }

@@ -274,17 +274,28 @@ impl Teller {
     fn endorse(&mut self, actor: usize, ground: EntryId) {
         let known = self.known(actor);
         let mut endorse = Endorse::default();
-        let place = known.iter().choose(&mut self.rng).map(|told| told.place);
+        // Mostly what a revoke that he knows may have cut.
+        let ended: BTreeSet<EntryId> = known
+            .iter()
+            .filter_map(
+                |told| if let Some(Control::Revoke(revoke)) = &told.control { Some(&revoke.grants) } else { None },
+            )
+            .flatten()
+            .copied()
+            .collect();
+        let cut = known.iter().filter(|told| ended.contains(&told.ground)).choose(&mut self.rng);
+        let any = known.iter().choose(&mut self.rng);
+        let place = cut.filter(|_| self.rng.random_bool(0.8)).or(any).map(|told| told.place);
         let grants: Vec<EntryId> =
             known.iter().filter(|told| grant(told).is_some()).map(|told| told.place.id).collect();
-        match self.rng.random_range(0..6) {
-            0 => endorse.entries.extend(place),
-            1 => endorse.logs.extend(place),
-            2..=3 => {
+        match self.rng.random_range(0..8) {
+            0..=1 => endorse.entries.extend(place),
+            2..=3 => endorse.logs.extend(place),
+            4..=5 => {
                 endorse.grants.extend(grants.choose(&mut self.rng));
                 endorse.lifts = self.known_stops(actor);
             }
-            4 => endorse.lifts = self.known_stops(actor).into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
+            6 => endorse.lifts = self.known_stops(actor).into_iter().filter(|_| self.rng.random_bool(0.5)).collect(),
             _ => endorse.lifts_all_of.extend(grants.choose(&mut self.rng)),
         }
         endorse.lifts.sort_unstable();

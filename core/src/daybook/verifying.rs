@@ -195,3 +195,75 @@ fn before(
     let before = Store::entry(connection, EntryKey::new(log.number, branch.fork_seq, at))?;
     Ok(before.map(|entry| entry.id).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Host;
+    use crate::crypto::{Label, derive};
+    use crate::daybook::NewIncident;
+    use crate::record::{Name, Setting};
+
+    /// Counts its clock and its randomness up.
+    struct Counted(u64);
+
+    impl Host for Counted {
+        fn now_ms(&mut self) -> i64 {
+            self.0 += 1;
+            1_795_334_400_000 + self.0.cast_signed()
+        }
+
+        fn offset_minutes(&mut self) -> i16 {
+            0
+        }
+
+        fn fill(&mut self, bytes: &mut [u8]) {
+            for chunk in bytes.chunks_mut(32) {
+                self.0 += 1;
+                chunk.copy_from_slice(&derive(Label::Digest, &[&self.0.to_le_bytes()])[..chunk.len()]);
+            }
+        }
+    }
+
+    fn problems(book: &mut Daybook) -> Vec<String> {
+        book.verify(&mut |_, _| {}).unwrap().problems
+    }
+
+    /// What one statement makes of a sound book.
+    fn told(statement: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let new = NewIncident {
+            incident: "Valley flood".into(),
+            organisation: "Relief".into(),
+            person: "R. Alvarez".into(),
+            exercise: true,
+        };
+        let host = Box::new(Counted(0));
+        let (mut book, _) = Daybook::create(&folder.path().join("book"), b"four words or more", &new, host).unwrap();
+        for family in ["Okoye", "Lindqvist"] {
+            let name = Name { family, given: vec![], text: "" };
+            book.add_patient(&[Setting::Name(name, Some(""))]).unwrap();
+        }
+        assert_eq!(problems(&mut book), Vec::<String>::new());
+        let changed = book.store.write(|tx| Ok::<_, StoreError>(tx.execute(statement, [])?)).unwrap();
+        assert_eq!(changed, 1, "{statement}");
+        problems(&mut book).join("; ")
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_written_is_told() {
+        let copy = "INSERT INTO entry SELECT (999 << 35) | 8, entry, ground, nonce, body, erased FROM entry LIMIT 1";
+        assert_eq!(told(copy), "1 entries belong to no log");
+        let of_last = "(SELECT max(id) FROM entry)";
+        let lost = told("DELETE FROM entry WHERE id = (SELECT max(id) - 8 FROM entry)");
+        assert!(lost.contains("is not what its author signed"), "{lost}");
+        let short = told("UPDATE branch SET tip_seq = 3 WHERE log = (SELECT max(id) >> 35 FROM entry)");
+        assert!(short.contains("-2 are missing"), "{short}");
+        let other = told(&format!("UPDATE entry SET body = zeroblob(300) WHERE id = {of_last}"));
+        assert!(other.contains("is not what its author signed"), "{other}");
+        let unsigned = told(&format!("DELETE FROM head WHERE entry = {of_last}"));
+        assert!(unsigned.contains("is missing"), "{unsigned}");
+        let sheet = told("UPDATE op SET sheet = x'00' WHERE row = (SELECT min(row) FROM op)");
+        assert!(sheet.contains("the file is damaged: a sheet"), "{sheet}");
+    }
+}

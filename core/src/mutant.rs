@@ -2,8 +2,10 @@
 //!
 //! Only with the feature `mutants`, which no program that people use is built with, can one be chosen; without it
 //! [`is`] is always false and nothing of this module remains. `docs/decisions/0027-worlds-and-mutants.md` says
-//! what each stands for.
+//! what each stands for. Tests are run with the one that `DAYBOOK_MUTANT` names.
 
+#[cfg(feature = "mutants")]
+use std::sync::LazyLock;
 #[cfg(feature = "mutants")]
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -75,7 +77,11 @@ impl Mutant {
 
 /// The number of the one that is planted; 0 if none is.
 #[cfg(feature = "mutants")]
-static PLANTED: AtomicU8 = AtomicU8::new(0);
+static PLANTED: LazyLock<AtomicU8> = LazyLock::new(|| {
+    let named = std::env::var("DAYBOOK_MUTANT").unwrap_or_default();
+    let mutant = Mutant::ALL.into_iter().find(|mutant| format!("{mutant:?}") == named);
+    AtomicU8::new(mutant.map_or(0, |mutant| mutant as u8))
+});
 
 /// Plants a bug in this process, or takes out the one that was planted.
 #[cfg(feature = "mutants")]

@@ -72,7 +72,7 @@ fn waits(
 ) -> Option<Waits> {
     match rights {
         Err(Waits::Cut) if mutant::is(Mutant::AcceptsTheRevoked) => None,
-        Ok(_) if mutant::is(Mutant::SkipsTheRights) => None,
+        Ok(_) | Err(Waits::NoRight) if mutant::is(Mutant::SkipsTheRights) => None,
         Err(waits) => Some(waits),
         Ok(rights) if rights.covers(needed) => None,
         Ok(_) if log.is_endorsed(grant, at) => None,

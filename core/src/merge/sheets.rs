@@ -321,3 +321,44 @@ pub fn each_unposted(
     }
     Ok(count)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn operations() -> [Kept<'static>; 3] {
+        let kept = |seq: u64, waiting, payload| Kept {
+            key: EntryKey::new(3, seq, 1).operation(2),
+            hlc: Hlc::from_bits(seq << 20),
+            prefix: [u8::try_from(seq % 251).unwrap(); 16],
+            waiting,
+            payload,
+        };
+        [kept(1, false, &b"one"[..]), kept(2, true, &b""[..]), kept(70_000, true, &[0xff; 300][..])]
+    }
+
+    #[test]
+    fn a_sheet_gives_back_what_was_put_into_it() {
+        let mut sheet = Vec::new();
+        for operation in operations() {
+            let before = sheet.len();
+            operation.put(&mut sheet);
+            assert_eq!(sheet.len() - before, operation.bytes());
+        }
+        assert_eq!(kept(&sheet).unwrap(), operations());
+        assert_eq!(kept(&[]).unwrap(), []);
+    }
+
+    #[test]
+    fn a_sheet_that_ends_within_an_operation_is_damage() {
+        let (mut sheet, mut ends) = (Vec::new(), vec![0]);
+        for operation in operations() {
+            operation.put(&mut sheet);
+            ends.push(sheet.len());
+        }
+        for end in 0..sheet.len() {
+            assert_eq!(kept(&sheet[..end]).is_ok(), ends.contains(&end), "{end}");
+        }
+    }
+}

@@ -333,4 +333,5 @@ fn whatever_a_former_member_asks_for_it_is_told_what_concerns_it() {
         said += 1;
     }
     assert!(said < 17_000, "{said}");
+    assert_eq!(thief.book.status().unwrap().entries.total, total, "whatever came was not stored");
 }

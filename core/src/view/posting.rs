@@ -39,8 +39,8 @@ CREATE TABLE missing (
 pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "stock", "missing"];
 
 /// Writes what waits in the backlog and makes the views of what it touches, then those of what was filed before
-/// and of marked subjects: about `most` operations or subjects at a time. Returns how many subjects were posted; 0
-/// when nothing is left.
+/// and of marked subjects: about `most` operations or subjects at a time. Returns 0 when nothing is left, else how many
+/// subjects were posted, or 1 for a filing that was written and is to be posted next.
 ///
 /// # Errors
 /// [`StoreError`] if it cannot be written; the caller undoes the transaction and drops the backlog.
@@ -85,6 +85,11 @@ impl Posting<'_> {
         }
         if !backlog.was_filed() {
             backlog.file(self.tx)?;
+            // A filing of its own is a transaction of its own: pages of it that left the cache are not written again
+            // by the views, which would have all that follows them in the journal read and summed once more.
+            if !backlog.is_loose() {
+                return Ok(1);
+            }
         }
         let (mut round, mut operations) = (Vec::new(), 0);
         while (operations < most || backlog.is_loose())

@@ -56,5 +56,5 @@ fn run(file: &Path, one: bool) -> Said {
     let said = String::from_utf8_lossy(&output.stdout);
     let said: Value = serde_json::from_str(said.lines().last().unwrap_or_default()).expect("figures of the child");
     let figure = |name: &str| said[name].as_f64().unwrap_or(f64::NAN);
-    Said { wall_s: figure("wall_s"), cpu_s: figure("cpu_s") }
+    Said { wall_s: figure("wall_s"), cpu_s: figure("main_cpu_s") }
 }

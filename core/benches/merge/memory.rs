@@ -100,7 +100,7 @@ pub fn child() {
     drop(book);
     let result = json!({
         "entries": new, "peak": peak, "peak_with_opening": peak.max(opening), "wall_s": time.wall.as_secs_f64(),
-        "cpu_s": time.cpu.as_secs_f64(), "on_disk": bytes_in(&folder), "on_disk_open": on_disk_open,
+        "cpu_s": time.all_cpu.as_secs_f64(), "main_cpu_s": time.cpu.as_secs_f64(), "on_disk": bytes_in(&folder), "on_disk_open": on_disk_open,
     });
     println!("{result}");
 }

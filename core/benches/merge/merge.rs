@@ -65,7 +65,10 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
 
 fn line(name: &str, run: usize, rate: f64, took: Took, receiver: Option<Duration>) -> String {
     let receiver = receiver.map(|r| format!(", receiver alone {r:.2?}")).unwrap_or_default();
-    format!("    run {run} {name:>28}: {rate:>8.0} entries/s  wall {:.2?} cpu {:.2?}{receiver}", took.wall, took.cpu)
+    format!(
+        "    run {run} {name:>28}: {rate:>8.0} entries/s  wall {:.2?} cpu {:.2?}{receiver}",
+        took.wall, took.all_cpu
+    )
 }
 
 /// How long a form will take, from a slice; it may grow faster, so twice as many are tried first.
@@ -107,7 +110,7 @@ fn summary(
 ) -> Value {
     let secs = |d: Duration| d.as_secs_f64();
     let wall = median(ours.iter().map(|t| secs(t.wall)));
-    let cpu = median(ours.iter().map(|t| secs(t.cpu)));
+    let cpu = median(ours.iter().map(|t| secs(t.all_cpu)));
     options.say(&format!(
         "  daybook                     {:>8.0} entries/s (cpu alone {:.0}), {:.1} µs an entry, {:.0} bytes an entry on disk",
         entries as f64 / wall, entries as f64 / cpu, wall * 1e6 / entries as f64, on_disk as f64 / entries as f64
@@ -123,7 +126,7 @@ fn summary(
         let ratios = [
             median(pairs().map(|(o, s)| secs(s.took.wall) / secs(o.wall))),
             median(pairs().map(|(o, s)| secs(s.receiver) / secs(o.wall))),
-            median(pairs().map(|(o, s)| secs(s.took.cpu) / secs(o.cpu))),
+            median(pairs().map(|(o, s)| secs(s.took.all_cpu) / secs(o.all_cpu))),
         ];
         // The first counts the forms with fields, the second all.
         for lowest in &mut lowest[usize::from(!form.fields())..] {

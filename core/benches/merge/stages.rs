@@ -3,12 +3,11 @@
 use super::measure::{into, took};
 use super::{Options, book};
 use daybook_core::clock::Host;
-use daybook_core::crypto::{DatabaseKey, Place};
-use daybook_core::entry::Sealed;
+use daybook_core::crypto::DatabaseKey;
 use daybook_core::limits::ENTRIES_PER_POSTING_MAX;
-use daybook_core::log::{Run, VerifiedRun};
-use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs, judge};
-use daybook_core::store::{EntryKey, Store, StoreError};
+use daybook_core::log::CheckedRun;
+use daybook_core::merge::{self, Backlog, Intake, Keyring, Logs, Openers, ReadRun, Room};
+use daybook_core::store::{EntryKey, Pace, Store, StoreError};
 use daybook_core::view;
 use daybook_tests::host::SeededHost;
 use daybook_tests::workload::Workload;
@@ -18,8 +17,7 @@ use std::time::Duration;
 #[derive(Default)]
 struct Spent {
     verify: Duration,
-    open: Duration,
-    judge: Duration,
+    read: Duration,
     append: Duration,
     take_in: Duration,
     ingest_commit: Duration,
@@ -35,21 +33,20 @@ pub fn measure(options: &Options, workload: &Workload) -> Value {
     let per_entry = |d: Duration| d.as_secs_f64() * 1e6 / entries as f64;
     let rows = [
         ("read and verify (BLAKE3, Ed25519)", per_entry(spent.verify)),
+        ("open and understand (XChaCha20-Poly1305, nonce)", per_entry(spent.read.saturating_sub(spent.verify))),
         ("append (entry and head rows)", per_entry(spent.append)),
-        ("open (XChaCha20-Poly1305, nonce)", per_entry(spent.open)),
-        ("judge without opening (rights, decode)", per_entry(spent.judge.saturating_sub(spent.open))),
-        ("operations held", per_entry(spent.take_in.saturating_sub(spent.judge))),
+        ("judge (rights), operations held", per_entry(spent.take_in)),
         ("commit of what came", per_entry(spent.ingest_commit)),
         ("posting", per_entry(spent.post)),
         ("commit of postings", per_entry(spent.post_commit)),
     ];
     options.say(&format!("stages, in µs of the processor an entry ({entries} entries, {postings} subjects posted)"));
     for (name, cost) in rows {
-        options.say(&format!("  {name:<40} {cost:>7.2}"));
+        options.say(&format!("  {name:<48} {cost:>7.2}"));
     }
     let sum: f64 = rows.iter().map(|(_, cost)| cost).sum();
     options.say(&format!(
-        "  {:<40} {sum:>7.2}  (with both passes {:.2?} of the processor, {:.2?} by the wall)",
+        "  {:<48} {sum:>7.2}  (with both passes {:.2?} of the processor, {:.2?} by the wall)",
         "sum", whole.cpu, whole.wall
     ));
     rows.into_iter().map(|(name, cost)| json!({"stage": name, "us": cost})).collect()
@@ -61,30 +58,40 @@ fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent
     let key = DatabaseKey::random(host.as_mut());
     let tables = format!("{}{}", merge::SCHEMA, view::SCHEMA);
     let mut store = Store::create(&folder.path().join("book.db"), &key, &tables).expect("a file");
-    let mut buffer = Vec::new();
-    let mut logs = Logs::default();
-    let mut backlog = Backlog::default();
+    store.set_pace(Pace::Much).expect("a pace");
+    let (mut logs, mut backlog, mut room) = (Logs::default(), Backlog::default(), Room::default());
+    let openers = openers(ring);
     for batch in workload.runs.chunks(book::RUNS_PER_COMMIT) {
-        let verified: Vec<VerifiedRun<'_>> = into(&mut spent.verify, || {
-            let verified = batch.iter().map(|run| Run::read(run).and_then(|run| run.verify(&ring.incident)));
-            verified.map(|run| run.expect("verified")).collect()
+        let copied = || batch.to_vec();
+        let runs = copied();
+        into(&mut spent.verify, || {
+            for run in runs {
+                CheckedRun::check(run, &ring.incident, |_| ()).expect("verified");
+            }
         });
-        into(&mut spent.open, || verified.iter().for_each(|run| open_all(ring, run, &mut buffer)));
-        into(&mut spent.judge, || verified.iter().for_each(|run| judge_all(ring, run, &mut buffer)));
+        let runs = copied();
+        let read: Vec<ReadRun> = into(&mut spent.read, || {
+            runs.into_iter().map(|run| ReadRun::read(run, &openers, &mut room).expect("read")).collect()
+        });
         let mut inside = Duration::ZERO;
         let (written, whole) = took(|| {
             store.write(|tx| {
                 into(&mut inside, || {
-                    for run in &verified {
-                        let appended = into(&mut spent.append, || Store::append(tx, run)).expect("appended");
+                    for read in &read {
+                        let (run, appended) = into(&mut spent.append, || {
+                            let run = read.checked().run().expect("verified");
+                            let appended = Store::append(tx, &run).expect("appended");
+                            (run, appended)
+                        });
                         if logs.get(appended.log).is_none() {
                             logs = Logs::load(tx)?;
                         }
                         into(&mut spent.take_in, || {
                             let mut intake = Intake::new(tx, ring, &mut backlog);
-                            for entry in run.entries() {
+                            for (index, entry) in run.entries().iter().enumerate() {
                                 let key = EntryKey::new(appended.log, entry.seq(), appended.branch);
-                                intake.take((run.name(), run.log()), key, (entry.id(), entry.entry()))?;
+                                let (name, entry) = ((run.name(), run.log()), (entry.id(), entry.entry()));
+                                assert!(intake.take_read(name, key, entry, (read, index))?.is_none(), "accepted");
                             }
                             Ok::<(), StoreError>(())
                         })?;
@@ -112,22 +119,7 @@ fn run(options: &Options, workload: &Workload, ring: &Keyring, spent: &mut Spent
     }
 }
 
-fn open_all(ring: &Keyring, run: &VerifiedRun<'_>, buffer: &mut Vec<u8>) {
-    for entry in run.entries() {
-        let place = Place { incident: ring.incident, log: run.log(), seq: entry.seq() };
-        let (key, Sealed::Body(sealed)) = (&ring.keys[&entry.entry().ground.key], entry.entry().sealed) else {
-            panic!("an erased entry");
-        };
-        key.open(&place, &entry.entry().nonce, sealed, buffer).expect("opened");
-    }
-}
-
-fn judge_all(ring: &Keyring, run: &VerifiedRun<'_>, buffer: &mut Vec<u8>) {
-    let name = run.name();
-    let mut in_log = ring.roster.in_log(run.log(), name.device, name.compartment);
-    for entry in run.entries() {
-        let place = Place { incident: ring.incident, log: run.log(), seq: entry.seq() };
-        let judged = judge(ring, (&mut in_log, name.lane), (&place, 0), (entry.id(), entry.entry()), buffer);
-        assert!(matches!(judged, merge::Judged::Opened(_, None)), "{judged:?}");
-    }
+fn openers(ring: &Keyring) -> Openers {
+    let kinds = ring.roster.compartments().keys().filter_map(|id| Some((*id, ring.roster.kind_of(*id)?)));
+    Openers { incident: ring.incident, keys: ring.keys.clone(), kinds: kinds.collect() }
 }

@@ -71,15 +71,28 @@ pub fn decrypt(
     text: &mut Vec<u8>,
 ) -> Option<()> {
     text.clear();
+    decrypt_behind(cipher, nonce, aad, sealed, text)
+}
+
+/// As [`decrypt`], behind what `text` holds; `None`, with `text` as it was, if the tag does not fit.
+#[must_use]
+pub fn decrypt_behind(
+    cipher: &Cipher,
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    sealed: &[u8],
+    text: &mut Vec<u8>,
+) -> Option<()> {
+    let start = text.len();
     text.extend_from_slice(sealed);
+    let buffer = text.get_mut(start..)?;
     let opened = cipher.inner(nonce).and_then(|(key, nonce)| {
-        let opened = key.open_in_place(nonce, Aad::from(aad), text.as_mut_slice()).ok()?;
+        let opened = key.open_in_place(nonce, Aad::from(aad), &mut *buffer).ok()?;
         Some(opened.len())
     });
-    if let Some(bytes) = opened {
-        text.truncate(bytes);
-        return Some(());
+    if opened.is_none() {
+        buffer.zeroize();
     }
-    text.zeroize();
-    None
+    text.truncate(start + opened.unwrap_or_default());
+    opened.map(drop)
 }

@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use super::abreast::{self, Mode};
 use blake3::Hasher;
 use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 
@@ -98,6 +99,22 @@ pub fn keyed<const N: usize>(key: &[u8; 32], parts: &[&[u8]]) -> [u8; N] {
     let mut hash = [0; N];
     parts.iter().fold(&mut Hasher::new_keyed(key), |hasher, part| hasher.update(part)).finalize_xof().fill(&mut hash);
     hash
+}
+
+/// [`derive()`] of each of many texts: of some hundred bytes in a quarter of the time.
+#[must_use]
+pub fn derive_each(label: Label, texts: &[&[u8]]) -> Vec<[u8; 32]> {
+    let alone = |text: &[u8]| derive(label, &[text]);
+    match CONTEXT_KEYS.get(label as usize) {
+        Some(key) => abreast::hashes(key, Mode::Derived, texts, alone),
+        None => texts.iter().map(|text| alone(text)).collect(),
+    }
+}
+
+/// [`keyed`] of each of many texts, as [`derive_each`].
+#[must_use]
+pub fn keyed_each(key: &[u8; 32], texts: &[&[u8]]) -> Vec<[u8; 32]> {
+    abreast::hashes(key, Mode::Keyed, texts, |text| keyed(key, &[text]))
 }
 
 /// Whether two hashes are the same, in a time that does not tell where they differ.

@@ -8,6 +8,7 @@
 //! fixed-width fields, and everything that opens has been checked whole (tag, nonce, padding, key id).
 //! A public key that exists as a type is neither malformed nor of low order.
 
+mod abreast;
 mod aead;
 mod agree;
 mod device;
@@ -26,7 +27,7 @@ mod sign;
 pub use aead::TAG_BYTES;
 pub use agree::{AgreementPublic, AgreementSecret, NotContributory};
 pub use device::{DevicePublic, DeviceSecret};
-pub use hash::{Deriver, Label, derive, derive_short, keyed, same};
+pub use hash::{Deriver, Label, derive, derive_each, derive_short, keyed, keyed_each, same};
 pub use noise::{BadNoise, Channel, HANDSHAKE_BYTES, Handshake, NOISE_TEXT_BYTES_MAX};
 pub use pad::{pad, padded_len, unpadded};
 pub use page::{PAGE_RESERVED, PageKey};
@@ -35,14 +36,14 @@ pub use passphrase::{DatabaseKey, KeyFile, KeyFileError, KeyFileParams};
 pub use recovery::{BadRecoverySeed, RecoverySeed};
 pub use reply::{BadReply, open_reply, seal_reply};
 pub use seal::{
-    BODY_BYTES_MAX, EpochSecret, FieldPlace, KeySpace, Nonce, OpenError, Place, ReadingKey, open_history, seal_history,
-    sealed_len,
+    BODY_BYTES_MAX, Bodies, EpochSecret, FieldPlace, KeySpace, Nonce, OpenError, Place, ReadingKey, SealedAt,
+    open_history, seal_history, sealed_len,
 };
 pub use secret::{Secret, SecretBytes};
 pub use sign::{BadPublicKey, BadSignature, Purpose, Signature, SigningKey, VerifyingKey};
 
 /// Lays parts one after the other; together they have exactly `N` bytes.
-fn joined<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
+pub(crate) fn joined<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut whole = [0; N];
     let mut rest = whole.as_mut_slice();
     for part in parts {

@@ -14,11 +14,12 @@
 //! second time at one place, never use one nonce for two texts.
 
 use std::fmt;
+use std::ops::Range;
 
 use zeroize::Zeroize;
 
 use super::aead::{self, Cipher, NONCE_BYTES, TAG_BYTES};
-use super::hash::{Label, derive, keyed};
+use super::hash::{Label, derive, keyed, keyed_each};
 use super::pad::{self, FIELD_FLOOR, padded_len};
 use super::{Secret, SecretBytes, joined};
 use crate::clock::Host;
@@ -28,6 +29,9 @@ use crate::limits::FORMAT;
 /// Longest body that fits the limit of a sealed body: 65,520 bytes would hold a longer one, but padding
 /// goes from 63,488 to 65,536.
 pub const BODY_BYTES_MAX: usize = 63_487;
+
+/// Length of what a sealed body is bound to.
+const AAD_BYTES: usize = 106;
 
 /// Length of a sealed body of `body_len` bytes.
 #[must_use]
@@ -60,9 +64,37 @@ pub struct Place {
 }
 
 impl Place {
-    fn aad(&self, key_id: &KeyId) -> [u8; 106] {
+    fn aad(&self, key_id: &KeyId) -> [u8; AAD_BYTES] {
         let (incident, log) = (self.incident.as_bytes(), self.log.as_bytes());
         joined(&[&FORMAT.to_le_bytes(), incident, log, &self.seq.to_le_bytes(), key_id.as_bytes()])
+    }
+}
+
+/// A sealed body that is opened together with others.
+#[derive(Clone, Copy, Debug)]
+pub struct SealedAt<'a> {
+    /// Where its entry stands.
+    pub place: Place,
+    /// Its nonce.
+    pub nonce: Nonce,
+    /// The body and its tag.
+    pub sealed: &'a [u8],
+}
+
+/// Bodies that were opened together, in room that is used again.
+#[derive(Default)]
+pub struct Bodies {
+    room: Vec<u8>,
+    found: Vec<Result<Range<usize>, OpenError>>,
+}
+
+impl Bodies {
+    /// The bodies, or why they did not open, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = Result<&[u8], OpenError>> {
+        self.found.iter().map(|found| {
+            let range = found.clone()?;
+            Ok(self.room.get(range).unwrap_or_default())
+        })
     }
 }
 
@@ -213,6 +245,36 @@ impl ReadingKey {
         strip(pad::unpadded(body).map(<[u8]>::len), body)
     }
 
+    /// As [`ReadingKey::open`] of each, into `bodies`, whose old content is dropped: their nonces are checked abreast.
+    pub fn open_each(&self, sealed: &[SealedAt<'_>], bodies: &mut Bodies) {
+        let Bodies { room, found } = bodies;
+        room.clear();
+        found.clear();
+        for SealedAt { place, nonce, sealed } in sealed {
+            // What a nonce follows from, AAD and padded text, lies in one piece.
+            let (start, aad) = (room.len(), place.aad(&self.id));
+            room.extend_from_slice(&aad);
+            let opened = aead::decrypt_behind(&self.cipher, &nonce.0, &aad, sealed, room);
+            found.push(opened.map(|()| start..room.len()).ok_or(OpenError::Seal));
+        }
+        let whole: Vec<&[u8]> = found.iter().flatten().filter_map(|range| room.get(range.clone())).collect();
+        let nonces = keyed_each(self.body_nonce_key.expose(), &whole);
+        let opened = found.iter_mut().zip(sealed).filter(|(found, _)| found.is_ok());
+        for ((found, SealedAt { nonce, .. }), expected) in opened.zip(nonces) {
+            let Ok(range) = found else { continue };
+            let start = range.start + AAD_BYTES;
+            let text = room.get_mut(start..range.end).unwrap_or_default();
+            *found = if expected.first_chunk() == Some(&nonce.0) {
+                pad::unpadded(text).map(|body| start..start + body.len()).ok_or(OpenError::Padding)
+            } else {
+                Err(OpenError::Nonce)
+            };
+            if found.is_err() {
+                text.zeroize();
+            }
+        }
+    }
+
     /// Seals a text inside a control entry: nonce, encrypted padded text, tag.
     #[must_use]
     pub fn seal_field(&self, place: &FieldPlace, text: &[u8]) -> Vec<u8> {
@@ -318,9 +380,16 @@ mod tests {
     }
 
     fn opened(place: &Place, nonce: &Nonce, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let mut body = vec![1, 2, 3];
-        let verdict = epoch(5).reading_key().open(place, nonce, sealed, &mut body);
+        let (key, mut body) = (epoch(5).reading_key(), vec![1, 2, 3]);
+        let verdict = key.open(place, nonce, sealed, &mut body);
         assert!(verdict.is_ok() || body.is_empty());
+        // Between two that open, it comes to the same.
+        let (of_beside, beside) = self::sealed(&PLACE, b"beside");
+        let beside = SealedAt { place: PLACE, nonce: of_beside, sealed: &beside };
+        let mut bodies = Bodies::default();
+        key.open_each(&[beside, SealedAt { place: *place, nonce: *nonce, sealed }, beside], &mut bodies);
+        let one: Vec<_> = bodies.iter().collect();
+        assert_eq!(one, [Ok(&b"beside"[..]), verdict.map(|()| &body[..]), Ok(&b"beside"[..])]);
         verdict.map(|()| body)
     }
 

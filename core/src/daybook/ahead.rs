@@ -1,7 +1,8 @@
-//! Taking in much: runs are read ahead on a second core while the first stores those before them.
+//! Taking in much: runs are read ahead by a second thread while the first stores those before them, on a core of its own
+//! or while the first waits for the disk.
 //!
-//! What is stored, judged and posted is the same as without a second core: batches are taken in in their order, and
-//! what reading ahead found is used only where it still holds.
+//! What is stored, judged and posted is the same as without the second thread: batches are taken in in their order,
+//! and what reading ahead found is used only where it still holds.
 
 use super::Daybook;
 use super::error::Error;
@@ -10,7 +11,7 @@ use super::types::IngestReport;
 use crate::crypto::ParcelGroup;
 use crate::limits::{BYTES_PER_COMMIT_MAX, ENTRIES_PER_COMMIT_MAX, ENTRIES_PER_RUN_MAX, PARCEL_BYTES};
 use crate::log::RunError;
-use crate::merge::{Openers, ReadRun};
+use crate::merge::{Openers, ReadRun, Room};
 use crate::store::Pace;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -82,7 +83,7 @@ impl Sum {
 
 impl Daybook {
     /// Takes in runs one after the other, in durable transactions of at most 4,096 entries, and posts them at the
-    /// end. `progress` is told how many entries were looked at. Uses two cores, if there are.
+    /// end. `progress` is told how many entries were looked at. Uses two threads.
     ///
     /// # Errors
     /// [`Error`] if the book cannot be written; what was committed before stays, and the same runs can be taken in
@@ -115,11 +116,10 @@ impl Daybook {
             return self.take_each(first, next, progress);
         }
         self.store.set_pace(Pace::Much)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let taken = if cores > 1 && !self.state.store_only {
-            self.take_ahead(first, next, progress)
-        } else {
+        let taken = if self.state.store_only {
             self.take_each(first, next, progress)
+        } else {
+            self.take_ahead(first, next, progress)
         };
         let calm = self.store.set_pace(Pace::Little);
         let taken = taken?;
@@ -190,7 +190,7 @@ impl Daybook {
         for run in read {
             match run {
                 Ok(run) => {
-                    if run.checked().run().is_ok_and(|run| run.name().is_control()) {
+                    if run.checked().name().is_control() {
                         control = Control::Some;
                     }
                     runs.push(run);
@@ -256,12 +256,12 @@ impl ReadAhead {
         let (to, told) = sync_channel(4);
         let (done, from) = sync_channel(2);
         scope.spawn(move || {
-            let mut openers = Box::new(openers);
+            let (mut openers, mut room) = (Box::new(openers), Room::default());
             for told in told {
                 match told {
                     Told::Openers(now) => openers = now,
                     Told::Batch(runs) => {
-                        let read = runs.into_iter().map(|run| ReadRun::read(run, &openers)).collect();
+                        let read = runs.into_iter().map(|run| ReadRun::read(run, &openers, &mut room)).collect();
                         // Who does not listen any more met an error of the file.
                         if done.send(read).is_err() {
                             return;

@@ -14,7 +14,7 @@ mod carried;
 
 pub use carried::{Bytes, CarryError};
 
-use crate::crypto::{Label, Nonce, derive};
+use crate::crypto::{Label, Nonce, derive, derive_each, joined};
 use crate::id::{EntryId, KeyId, LogId};
 
 /// What an entry stands on: the grant, the newest authority entry its author held, and the key of its body.
@@ -42,7 +42,16 @@ pub enum Sealed<'a> {
     },
 }
 
-impl Sealed<'_> {
+impl<'a> Sealed<'a> {
+    /// The body, if it is here.
+    #[must_use]
+    pub const fn body(&self) -> Option<&'a [u8]> {
+        match self {
+            Self::Body(body) => Some(body),
+            Self::Erased { .. } => None,
+        }
+    }
+
     /// Length of the body in bytes.
     #[must_use]
     pub fn bytes(&self) -> u32 {
@@ -77,19 +86,35 @@ impl SealedEntry<'_> {
     /// The id of this entry at a place of a log.
     #[must_use]
     pub fn id(&self, log: LogId, seq: u64, backlink: EntryId) -> EntryId {
-        EntryId::new(derive(
-            Label::Entry,
-            &[
-                log.as_bytes(),
-                &seq.to_le_bytes(),
-                backlink.as_bytes(),
-                self.ground.grant.as_bytes(),
-                self.ground.hint.as_bytes(),
-                self.ground.key.as_bytes(),
-                &self.nonce.0,
-                &self.sealed.bytes().to_le_bytes(),
-                &self.sealed.hash(),
-            ],
-        ))
+        self.id_with(&self.sealed.hash(), log, seq, backlink)
+    }
+
+    /// As [`SealedEntry::id`], if [`Sealed::hash`] gave `hash`.
+    #[must_use]
+    pub fn id_with(&self, hash: &[u8; 32], log: LogId, seq: u64, backlink: EntryId) -> EntryId {
+        let all: [u8; 228] = joined(&[
+            log.as_bytes(),
+            &seq.to_le_bytes(),
+            backlink.as_bytes(),
+            self.ground.grant.as_bytes(),
+            self.ground.hint.as_bytes(),
+            self.ground.key.as_bytes(),
+            &self.nonce.0,
+            &self.sealed.bytes().to_le_bytes(),
+            hash,
+        ]);
+        EntryId::new(derive(Label::Entry, &[&all]))
+    }
+
+    /// [`Sealed::hash`] of each of many entries.
+    #[must_use]
+    pub fn hashes(entries: &[Self]) -> Vec<[u8; 32]> {
+        let bodies: Vec<&[u8]> = entries.iter().filter_map(|entry| entry.sealed.body()).collect();
+        let mut of_bodies = derive_each(Label::Body, &bodies).into_iter();
+        let hash = |entry: &Self| match entry.sealed {
+            Sealed::Body(_) => of_bodies.next().unwrap_or_default(),
+            Sealed::Erased { hash, .. } => hash,
+        };
+        entries.iter().map(hash).collect()
     }
 }

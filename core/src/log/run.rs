@@ -2,10 +2,13 @@
 
 use super::{LogName, Tip};
 use crate::crypto::{DevicePublic, Signature, SigningKey};
-use crate::entry::{Bytes, CarryError, Ground, Sealed, SealedEntry};
+use crate::entry::{Bytes, CarryError, Ground, SealedEntry};
 use crate::id::{CompartmentId, EntryId, Incarnation, IncidentId, Lane, LogId};
 use crate::limits::{CONTROL_BODY_BYTES_MAX, ENTRIES_PER_RUN_MAX, SEALED_BODY_BYTES_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::mutant::{self, Mutant};
+
+/// Bytes before the entries of a run: keys, incarnation, compartment, lane, first place, backlink, count.
+const HEAD_BYTES: usize = DevicePublic::BYTES + 16 + 32 + 1 + 8 + 32 + 4;
 
 /// Why a run is refused: nothing of it is stored. Every variant is a rule of `docs/rules.md`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -177,7 +180,8 @@ impl<'a> Run<'a> {
         let (mut run, count) = Self::read_head(&mut from)?;
         run.entries.reserve_exact(count);
         for _ in 0..count {
-            let entry = run.read_entry(&mut from)?;
+            let before = run.entries.last().map(|entry| entry.ground);
+            let entry = read_entry(&run.name, before.as_ref(), &mut from)?;
             run.entries.push(entry);
         }
         let head_count = u32::from_le_bytes(from.array()?) as usize;
@@ -209,7 +213,8 @@ impl<'a> Run<'a> {
         let (mut run, count) = Self::read_head(&mut from)?;
         let mut ends = Vec::new();
         while run.entries.len() < count {
-            match run.read_entry(&mut from) {
+            let before = run.entries.last().map(|entry| entry.ground);
+            match read_entry(&run.name, before.as_ref(), &mut from) {
                 Ok(entry) => run.entries.push(entry),
                 Err(CarryError::Length) => break,
                 Err(error) => return Err(error.into()),
@@ -236,13 +241,6 @@ impl<'a> Run<'a> {
             return Err(RunError::Count);
         }
         Ok((Self { name, first_seq, backlink, entries: Vec::new(), heads: Vec::new() }, count))
-    }
-
-    fn read_entry(&self, from: &mut Bytes<'a>) -> Result<SealedEntry<'a>, CarryError> {
-        let before = self.entries.last().map(|entry| entry.ground);
-        let control = self.name.is_control();
-        let bytes_max = if control { CONTROL_BODY_BYTES_MAX } else { SEALED_BODY_BYTES_MAX };
-        SealedEntry::read_carried(from, before.as_ref(), control, bytes_max)
     }
 
     /// First place and backlink belong together, and the last place exists.
@@ -273,8 +271,9 @@ impl<'a> Run<'a> {
         let mut verified =
             VerifiedRun { name: self.name, log, entries: Vec::with_capacity(self.entries.len()), heads: Vec::new() };
         let (mut seq, mut backlink) = (self.first_seq, self.backlink);
-        for (place, entry) in self.entries.iter().enumerate() {
-            let id = entry.id(log, seq, backlink);
+        let hashes = SealedEntry::hashes(&self.entries);
+        for ((place, entry), hash) in self.entries.iter().enumerate().zip(&hashes) {
+            let id = entry.id_with(hash, log, seq, backlink);
             let signature = heads.next_if(|(at, _)| *at as usize == place).map(|(_, signature)| signature);
             let last = place + 1 == self.entries.len();
             if last || signature_is_kept(&self.name, seq) {
@@ -297,25 +296,53 @@ fn signature_is_kept(name: &LogName, seq: u64) -> bool {
     seq.is_multiple_of(SIGNED_EVERY) || name.is_control()
 }
 
+/// Reads an entry of a run behind one that stands on the ground `before`.
+fn read_entry<'a>(
+    name: &LogName,
+    before: Option<&Ground>,
+    from: &mut Bytes<'a>,
+) -> Result<SealedEntry<'a>, CarryError> {
+    let control = name.is_control();
+    let bytes_max = if control { CONTROL_BODY_BYTES_MAX } else { SEALED_BODY_BYTES_MAX };
+    SealedEntry::read_carried(from, before, control, bytes_max)
+}
+
 /// The bytes of a run that was verified, with what verifying found: from these it is verified again without
 /// hashing anything, so that a run can be verified by one thread and taken in by another.
 #[derive(Clone, Debug)]
 pub struct CheckedRun {
     bytes: Vec<u8>,
+    name: LogName,
+    first_seq: u64,
+    backlink: EntryId,
     log: LogId,
     ids: Vec<EntryId>,
     heads: Vec<(usize, Signature)>,
 }
 
 impl CheckedRun {
-    /// Reads and verifies a run.
+    /// Reads and verifies a run, and does `work` on it.
     ///
     /// # Errors
     /// [`RunError`]; nothing of the run may be stored.
-    pub fn check(bytes: Vec<u8>, incident: &IncidentId) -> Result<Self, RunError> {
-        let VerifiedRun { log, entries, heads, .. } = Run::read(&bytes)?.verify(incident)?;
+    pub fn check<T>(
+        bytes: Vec<u8>,
+        incident: &IncidentId,
+        work: impl FnOnce(&VerifiedRun<'_>) -> T,
+    ) -> Result<(Self, T), RunError> {
+        let run = Run::read(&bytes)?;
+        let (first_seq, backlink) = (run.first_seq, run.backlink);
+        let run = run.verify(incident)?;
+        let worked = work(&run);
+        let VerifiedRun { name, log, entries, heads } = run;
         let ids = entries.iter().map(|entry| entry.id).collect();
-        Ok(Self { bytes, log, ids, heads })
+        Ok((Self { bytes, name, first_seq, backlink, log, ids, heads }, worked))
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub const fn name(&self) -> &LogName {
+        &self.name
     }
 
     /// Its bytes.
@@ -329,15 +356,17 @@ impl CheckedRun {
     /// # Errors
     /// None that [`CheckedRun::check`] did not give before.
     pub fn run(&self) -> Result<VerifiedRun<'_>, RunError> {
-        let Run { name, first_seq, backlink, entries, .. } = Run::read(&self.bytes)?;
-        let (mut seq, mut backlink) = (first_seq, backlink);
-        let verified = entries.into_iter().zip(&self.ids).map(|(entry, id)| {
-            let verified = VerifiedEntry { seq, backlink, id: *id, entry };
-            (seq, backlink) = (seq + 1, *id);
-            verified
-        });
-        let entries = verified.collect();
-        Ok(VerifiedRun { name, log: self.log, entries, heads: self.heads.clone() })
+        let Self { name, log, .. } = *self;
+        let mut run = VerifiedRun { name, log, entries: Vec::with_capacity(self.ids.len()), heads: self.heads.clone() };
+        let mut from = Bytes::new(&self.bytes);
+        from.take(HEAD_BYTES)?;
+        let (mut seq, mut backlink, mut before) = (self.first_seq, self.backlink, None);
+        for id in &self.ids {
+            let entry = read_entry(&run.name, before.as_ref(), &mut from)?;
+            run.entries.push(VerifiedEntry { seq, backlink, id: *id, entry });
+            (seq, backlink, before) = (seq + 1, *id, Some(entry.ground));
+        }
+        Ok(run)
     }
 }
 
@@ -417,9 +446,6 @@ impl<'a> VerifiedEntry<'a> {
     /// The sealed body, if it was not erased.
     #[must_use]
     pub const fn body(&self) -> Option<&'a [u8]> {
-        match self.entry.sealed {
-            Sealed::Body(body) => Some(body),
-            Sealed::Erased { .. } => None,
-        }
+        self.entry.sealed.body()
     }
 }

@@ -7,9 +7,8 @@
 use super::judge::{fault_code, needed};
 use super::subject::SubjectKey;
 use crate::clock::Hlc;
-use crate::crypto::{Place, ReadingKey};
-use crate::entry::Sealed;
-use crate::id::{CompartmentId, ImportId, IncidentId, KeyId};
+use crate::crypto::{Bodies, OpenError, Place, ReadingKey, SealedAt};
+use crate::id::{CompartmentId, ImportId, IncidentId, KeyId, Lane};
 use crate::log::{CheckedRun, RunError, VerifiedEntry, VerifiedRun};
 use crate::record::Body;
 use crate::roster::{CompartmentKind, Rights};
@@ -33,6 +32,7 @@ pub struct ReadRun {
     run: CheckedRun,
     kind: Option<CompartmentKind>,
     entries: Vec<Ahead>,
+    operations: Vec<AheadOperation>,
     /// Canonical bytes of the operations of all entries.
     bytes: Vec<u8>,
 }
@@ -54,7 +54,8 @@ pub(super) struct Opened {
     pub hlc: Hlc,
     /// The rights that its operations need.
     pub needed: Rights,
-    pub operations: Vec<AheadOperation>,
+    /// Where its operations lie among those of the run.
+    operations: Range<usize>,
 }
 
 /// An operation of an entry that opened.
@@ -65,22 +66,19 @@ pub(super) struct AheadOperation {
     bytes: Range<usize>,
 }
 
+/// Room for opening entries, used again from run to run.
+#[derive(Default)]
+pub struct Room(Bodies);
+
 impl ReadRun {
     /// Checks a run and opens its entries.
     ///
     /// # Errors
     /// [`RunError`] if the run is refused.
-    pub fn read(bytes: Vec<u8>, openers: &Openers) -> Result<Self, RunError> {
-        let checked = CheckedRun::check(bytes, &openers.incident)?;
-        let (kind, entries, bytes) = {
-            let run = checked.run()?;
-            let kind = openers.kinds.get(&run.name().compartment).copied().filter(|_| !run.name().is_control());
-            let mut opening =
-                Opening { openers, kind, body: Vec::new(), bytes: Vec::with_capacity(checked.bytes().len()) };
-            let entries = run.entries().iter().map(|entry| opening.entry(&run, entry)).collect();
-            (kind, entries, opening.bytes)
-        };
-        Ok(Self { run: checked, kind, entries, bytes })
+    pub fn read(bytes: Vec<u8>, openers: &Openers, room: &mut Room) -> Result<Self, RunError> {
+        let (run, opening) = CheckedRun::check(bytes, &openers.incident, |run| Opening::of(run, openers, room))?;
+        let Opening { kind, entries, operations, bytes, .. } = opening;
+        Ok(Self { run, kind, entries, operations, bytes })
     }
 
     /// The run.
@@ -94,45 +92,79 @@ impl ReadRun {
         self.entries.get(index).filter(|_| self.kind == kind).unwrap_or(&Ahead::Left)
     }
 
-    /// The canonical bytes of an operation of one of its entries.
-    pub(super) fn bytes_of(&self, operation: &AheadOperation) -> &[u8] {
-        self.bytes.get(operation.bytes.clone()).unwrap_or_default()
+    /// The operations of an entry, each with its canonical bytes.
+    pub(super) fn operations(&self, of: &Opened) -> impl Iterator<Item = (&AheadOperation, &[u8])> {
+        let operations = self.operations.get(of.operations.clone()).unwrap_or_default();
+        operations.iter().map(|operation| (operation, self.bytes.get(operation.bytes.clone()).unwrap_or_default()))
     }
 }
 
 /// The opening of the entries of one run.
-struct Opening<'o> {
-    openers: &'o Openers,
+struct Opening {
+    lane: Lane,
     kind: Option<CompartmentKind>,
-    body: Vec<u8>,
+    entries: Vec<Ahead>,
+    operations: Vec<AheadOperation>,
     bytes: Vec<u8>,
 }
 
-impl Opening<'_> {
-    fn entry(&mut self, run: &VerifiedRun<'_>, entry: &VerifiedEntry<'_>) -> Ahead {
-        let key = self.openers.keys.get(&entry.entry().ground.key);
-        let (Some(key), Some(kind), Sealed::Body(sealed)) = (key, self.kind, entry.entry().sealed) else {
-            return Ahead::Left;
+/// Entries that are opened together: enough for every lane of a processor's vectors, and what is opened of them stays
+/// in its cache.
+const TOGETHER: usize = 256;
+
+impl Opening {
+    fn of(run: &VerifiedRun<'_>, openers: &Openers, Room(bodies): &mut Room) -> Self {
+        let kind = openers.kinds.get(&run.name().compartment).copied().filter(|_| !run.name().is_control());
+        let entries = run.entries();
+        let sealed_bytes = entries.iter().filter_map(VerifiedEntry::body).map(<[u8]>::len).sum();
+        let mut opening = Self {
+            lane: run.name().lane,
+            kind,
+            entries: Vec::with_capacity(entries.len()),
+            operations: Vec::with_capacity(entries.len()),
+            bytes: Vec::with_capacity(sealed_bytes),
         };
-        let place = Place { incident: self.openers.incident, log: run.log(), seq: entry.seq() };
-        if let Err(error) = key.open(&place, &entry.entry().nonce, sealed, &mut self.body) {
-            return Ahead::Faulty(fault_code(error));
+        let alike =
+            |one: &VerifiedEntry<'_>, next: &VerifiedEntry<'_>| one.entry().ground.key == next.entry().ground.key;
+        for together in entries.chunks(TOGETHER).flat_map(|some| some.chunk_by(alike)) {
+            let key = together.first().and_then(|entry| openers.keys.get(&entry.entry().ground.key));
+            let (Some(key), Some(kind)) = (key, kind) else {
+                opening.entries.extend(together.iter().map(|_| Ahead::Left));
+                continue;
+            };
+            let sealed = together.iter().filter_map(|entry| {
+                let place = Place { incident: openers.incident, log: run.log(), seq: entry.seq() };
+                Some(SealedAt { place, nonce: entry.entry().nonce, sealed: entry.body()? })
+            });
+            key.open_each(&sealed.collect::<Vec<_>>(), bodies);
+            let mut bodies = bodies.iter();
+            for entry in together {
+                let opened = entry.body().and_then(|_| bodies.next());
+                let found = opened.map_or(Ahead::Left, |body| opening.entry(body, kind));
+                opening.entries.push(found);
+            }
         }
-        let body = match Body::read(&self.body, run.name().lane, kind) {
-            Ok(body) => body,
-            Err(fault) => return Ahead::Faulty(fault.code()),
+        opening
+    }
+
+    fn entry(&mut self, body: Result<&[u8], OpenError>, kind: CompartmentKind) -> Ahead {
+        let body = match body.map(|body| Body::read(body, self.lane, kind)) {
+            Ok(Ok(body)) => body,
+            Ok(Err(fault)) => return Ahead::Faulty(fault.code()),
+            Err(error) => return Ahead::Faulty(fault_code(error)),
         };
-        let mut opened = Opened { hlc: body.hlc, needed: Rights::NONE, operations: Vec::new() };
+        let first = self.operations.len();
+        let mut all = Rights::NONE;
         for (operation, bytes) in &body.operations {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(bytes);
-            opened.needed = opened.needed.and(needed(operation));
-            opened.operations.push(AheadOperation {
+            all = all.and(needed(operation));
+            self.operations.push(AheadOperation {
                 subject: SubjectKey::of(operation),
                 import: operation.import(),
                 bytes: start..self.bytes.len(),
             });
         }
-        Ahead::Opened(opened)
+        Ahead::Opened(Opened { hlc: body.hlc, needed: all, operations: first..self.operations.len() })
     }
 }

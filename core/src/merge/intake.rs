@@ -76,9 +76,8 @@ impl<'a> Intake<'a> {
                 let (device, hlc) = (name.device, opened.hlc);
                 let without_edits = waits == Some(Waits::Flooded);
                 let author = Author { compartment, device, key, id, hlc, waiting, again: false, without_edits };
-                let operations = opened.operations.iter();
-                let operations = operations.map(|op| (op.subject.clone(), op.import, read.bytes_of(op)));
-                self.backlog.hold(&author, operations);
+                let operations = read.operations(opened);
+                self.backlog.hold(&author, operations.map(|(op, bytes)| (op.subject.clone(), op.import, bytes)));
                 waits.map(|waits| (Verdict::Waiting, waits.code()))
             }
             (Some(Err(refused)), _) => Some(refused),

@@ -17,7 +17,7 @@ mod sheets;
 mod subject;
 mod times;
 
-pub use ahead::{Openers, ReadRun};
+pub use ahead::{Openers, ReadRun, Room};
 pub use backlog::{Backlog, Filed};
 pub use document::{DocumentError, DocumentValue, document, document_at, document_values};
 pub use intake::{Intake, operations_in};

@@ -1,4 +1,5 @@
-//! Reads the items of a body whose canonical form was checked before.
+//! Reads the items of a body, and takes them in canonical form only: what is read whole by its schema needs no other
+//! check. What is only passed over ([`Reader::raw`]) does.
 
 use super::Malformed;
 use super::canonical::item_length;
@@ -26,19 +27,26 @@ const NULL: u8 = 0xf6;
 #[derive(Debug)]
 pub struct Fields {
     left: u64,
+    next_at_least: u64,
 }
 
 impl Fields {
     /// The next key, whose value is to be read next; `None` at the end of the map.
     ///
     /// # Errors
-    /// [`Malformed::Schema`] if the key is no integer from zero.
+    /// [`Malformed::Schema`] if the key is no integer from zero, [`Malformed::NotCanonical`] if it is not greater than
+    /// the one before.
     pub fn next(&mut self, reader: &mut Reader<'_>) -> Result<Option<u64>, Malformed> {
         let Some(left) = self.left.checked_sub(1) else {
             return Ok(None);
         };
         self.left = left;
-        reader.uint().map(Some)
+        let key = reader.uint()?;
+        if key < self.next_at_least {
+            return Err(Malformed::NotCanonical);
+        }
+        self.next_at_least = key.checked_add(1).ok_or(Malformed::Bounds)?;
+        Ok(Some(key))
     }
 }
 
@@ -153,7 +161,7 @@ impl<'a> Reader<'a> {
     /// [`Malformed::Schema`] if the next item is none.
     pub fn fields(&mut self) -> Result<Fields, Malformed> {
         let left = self.argument(MAP)?;
-        Ok(Fields { left })
+        Ok(Fields { left, next_at_least: 0 })
     }
 
     /// Whether the next item is null; takes it if so.
@@ -169,7 +177,7 @@ impl<'a> Reader<'a> {
         Ok(null)
     }
 
-    /// The bytes of the next item, whatever it is.
+    /// The bytes of the next item, whatever it is; of what lies in it, only how long it is was looked at.
     ///
     /// # Errors
     /// [`Malformed::Length`] if it does not end.
@@ -192,7 +200,8 @@ impl<'a> Reader<'a> {
         if self.at_end() { Ok(()) } else { Err(Malformed::Length) }
     }
 
-    /// The argument of the next item's head, which must be of a major type: its value, or its length.
+    /// The argument of the next item's head, which must be of a major type and in its shortest form: its value, or its
+    /// length.
     #[inline]
     fn argument(&mut self, wanted: u8) -> Result<u64, Malformed> {
         let (first, rest) = self.rest.split_first().ok_or(Malformed::Length)?;
@@ -200,24 +209,30 @@ impl<'a> Reader<'a> {
         if major != wanted {
             return Err(Malformed::Schema);
         }
-        let (argument, rest) = match short {
-            0..=23 => (u64::from(short), rest),
-            24 => rest.split_first().map(|(byte, rest)| (u64::from(*byte), rest)).ok_or(Malformed::Length)?,
+        let (argument, least, rest) = match short {
+            0..=23 => {
+                self.rest = rest;
+                return Ok(u64::from(short));
+            }
+            24 => rest.split_first().map(|(byte, rest)| (u64::from(*byte), 24, rest)).ok_or(Malformed::Length)?,
             25 => rest
                 .split_first_chunk()
-                .map(|(bytes, rest)| (u64::from(u16::from_be_bytes(*bytes)), rest))
+                .map(|(bytes, rest)| (u64::from(u16::from_be_bytes(*bytes)), 1 << 8, rest))
                 .ok_or(Malformed::Length)?,
             26 => rest
                 .split_first_chunk()
-                .map(|(bytes, rest)| (u64::from(u32::from_be_bytes(*bytes)), rest))
+                .map(|(bytes, rest)| (u64::from(u32::from_be_bytes(*bytes)), 1 << 16, rest))
                 .ok_or(Malformed::Length)?,
             27 => rest
                 .split_first_chunk()
-                .map(|(bytes, rest)| (u64::from_be_bytes(*bytes), rest))
+                .map(|(bytes, rest)| (u64::from_be_bytes(*bytes), 1 << 32, rest))
                 .ok_or(Malformed::Length)?,
             // Of indefinite length, or no head at all.
             _ => return Err(Malformed::NotCanonical),
         };
+        if argument < least {
+            return Err(Malformed::NotCanonical);
+        }
         self.rest = rest;
         Ok(argument)
     }

@@ -253,6 +253,7 @@ impl Daybook {
         if self.state.store_only {
             return Ok(());
         }
+        self.post_beside()?;
         loop {
             let posted = self.write(|writer| {
                 let State { logs, backlog, ring, .. } = &mut *writer.state;
@@ -266,6 +267,28 @@ impl Daybook {
             if posted == 0 {
                 return self.write(|writer| adopt_clock(writer.tx, writer.state));
             }
+        }
+    }
+}
+
+impl Daybook {
+    /// Posts what waits in memory, if it is much, while the disk is waited for.
+    fn post_beside(&mut self) -> Result<(), Error> {
+        self.refresh()?;
+        let State { logs, backlog, .. } = &mut self.state;
+        if !backlog.is_much() {
+            return Ok(());
+        }
+        let posted = view::post_beside(&mut self.store, logs, backlog, ENTRIES_PER_POSTING_MAX);
+        if posted.is_err()
+            && let Ok(connection) = self.store.read()
+        {
+            // What was not posted is taken from the file.
+            self.state = State::load(&self.store, connection)?;
+        }
+        match posted {
+            Ok(()) | Err(view::Interrupted::Elsewhere) => Ok(()),
+            Err(view::Interrupted::Store(error)) => Err(error.into()),
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::limits::{BACKLOG_BYTES_MAX, BACKLOG_OPERATIONS_MAX};
 use crate::record::Operation;
 use crate::store::{EntryKey, OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
+use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
 /// Opened operations that wait to be posted.
@@ -27,7 +29,7 @@ pub struct Backlog {
     bytes: usize,
     /// Where imports took operations from.
     imports: BTreeMap<OpKey, ImportId>,
-    subjects: HashMap<(i64, SubjectKey), u32>,
+    subjects: HashMap<(i64, SubjectKey), u32, Mixed>,
     /// Greatest clock of accepted entries by compartment and device.
     times: BTreeMap<(i64, DeviceId), Hlc>,
     /// First and last place taken of each branch.
@@ -63,6 +65,62 @@ const OPERATIONS_PER_FILING_MIN: usize = 16 * 1_024;
 /// each.
 const FILINGS_MAX: i64 = 64;
 
+/// Hashes names of subjects in a few steps: multiplies words under two numbers drawn anew for each backlog, so that
+/// nobody can choose names that meet. Decides no order that can be seen.
+#[derive(Clone, Copy, Debug)]
+struct Mixed {
+    state: u64,
+    factor: u64,
+}
+
+impl Mixed {
+    fn random() -> Self {
+        let drawn = RandomState::new();
+        Self { state: drawn.hash_one(0), factor: drawn.hash_one(1) | 1 }
+    }
+}
+
+impl BuildHasher for Mixed {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let (low, high) = (self.state ^ word).carrying_mul(self.factor, 0);
+        self.state = low ^ high;
+    }
+
+    fn write_i64(&mut self, word: i64) {
+        self.write_u64(word.cast_unsigned());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+
+    fn write_isize(&mut self, word: isize) {
+        self.write_u64(word.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.state
+    }
+}
+
 /// Size of a piece of the common buffer.
 const PIECE_BYTES: usize = 1024 * 1024;
 
@@ -87,6 +145,22 @@ struct Filing {
     number: i64,
     /// In falling order of number.
     left: Vec<Filed>,
+}
+
+/// What a backlog holds, by subject, before it is written.
+#[derive(Debug)]
+pub struct Arranged {
+    number: i64,
+    /// The subjects in rising order of number.
+    pub subjects: Vec<Filed>,
+}
+
+impl Arranged {
+    /// As [`Backlog::is_loose`].
+    #[must_use]
+    pub const fn is_loose(&self) -> bool {
+        self.number == LOOSE
+    }
 }
 
 /// A subject whose operations were written.
@@ -116,7 +190,7 @@ impl Backlog {
             pieces: Vec::new(),
             bytes: 0,
             imports: BTreeMap::new(),
-            subjects: HashMap::new(),
+            subjects: HashMap::with_hasher(Mixed::random()),
             times: BTreeMap::new(),
             branches: BTreeMap::new(),
             filing: None,
@@ -166,6 +240,10 @@ impl Backlog {
             let next = u32::try_from(self.subjects.len()).unwrap_or(u32::MAX);
             let key = of.key.operation(u8::try_from(index).unwrap_or(u8::MAX));
             let (piece, start, end) = self.keep(bytes);
+            if self.operations.len() == OPERATIONS_PER_FILING_MIN {
+                // Much comes: the room for all of it, of which the system gives what is used, instead of ever larger ones.
+                self.operations.reserve(BACKLOG_OPERATIONS_MAX - OPERATIONS_PER_FILING_MIN);
+            }
             self.operations.push(Held {
                 subject: *self.subjects.entry((of.compartment, subject)).or_insert(next),
                 key,
@@ -193,18 +271,50 @@ impl Backlog {
     /// # Errors
     /// [`StoreError`] if it cannot be written; then the transaction and this backlog are to be dropped.
     pub fn file(&mut self, tx: &Connection) -> Result<(), StoreError> {
+        let arranged = self.arrange(tx)?;
+        self.write_sheets(tx, &arranged)?;
+        self.post_in_rounds(arranged);
+        Ok(())
+    }
+
+    /// The first half of [`Backlog::file`]: leaves out what was posted before, sorts what is held by subject and numbers
+    /// the subjects. Nothing says yet that any of it is filed.
+    ///
+    /// # Errors
+    /// As [`Backlog::file`].
+    pub fn arrange(&mut self, tx: &Connection) -> Result<Arranged, StoreError> {
         Times::settle(tx, &std::mem::take(&mut self.times))?;
         self.keep_what_follows(tx)?;
-        let left = self.sort(tx)?;
+        let subjects = self.sort(tx)?;
         let number = if self.operations.len() < self.alone_from { LOOSE } else { begin_filing(tx)? };
-        for filed in left.iter().rev() {
-            self.write(tx, number, filed)?;
+        Ok(Arranged { number, subjects })
+    }
+
+    /// The second half of [`Backlog::file`]: writes the sheets, and to which place of each branch that reaches.
+    ///
+    /// # Errors
+    /// As [`Backlog::file`].
+    pub fn write_sheets(&self, tx: &Connection, arranged: &Arranged) -> Result<(), StoreError> {
+        for filed in &arranged.subjects {
+            self.write(tx, arranged.number, filed)?;
         }
-        for ((log, branch), (first, last)) in std::mem::take(&mut self.branches) {
-            Store::set_posted(tx, (log, branch), first, last)?;
+        for ((log, branch), (first, last)) in &self.branches {
+            Store::set_posted(tx, (*log, *branch), *first, *last)?;
         }
-        self.filing = Some(Filing { number, left });
         Ok(())
+    }
+
+    /// Lets [`Backlog::next_filed`] give the subjects that were arranged, and whose sheets are written.
+    pub fn post_in_rounds(&mut self, Arranged { number, mut subjects }: Arranged) {
+        self.branches.clear();
+        subjects.reverse();
+        self.filing = Some(Filing { number, left: subjects });
+    }
+
+    /// Whether it holds enough for a filing of its own, and was not filed.
+    #[must_use]
+    pub const fn is_much(&self) -> bool {
+        self.filing.is_none() && self.operations.len() >= self.alone_from
     }
 
     /// The next subject whose views are to be made of what was filed, in rising order of number.
@@ -266,7 +376,8 @@ impl Backlog {
         std::mem::take(&mut self.gap)
     }
 
-    fn empty(&mut self) {
+    /// Empties it: all that it held was filed and posted.
+    pub fn empty(&mut self) {
         let gap = self.gap;
         *self = Self::within(self.bytes_max).alone_from(self.alone_from);
         self.gap = gap;
@@ -329,7 +440,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Sorts what is held by subject, and numbers the subjects; in falling order of number.
+    /// Sorts what is held by subject, and numbers the subjects; in rising order of number.
     fn sort(&mut self, tx: &Connection) -> Result<Vec<Filed>, StoreError> {
         // Subjects in the order of their names, so that the index of names is read and written in its own order.
         let mut names: Vec<(Name, u32)> =
@@ -362,7 +473,7 @@ impl Backlog {
         let subjects = Subject::number(tx, names.into_iter().map(|(name, _)| name).collect())?;
         let mut filed: Vec<Filed> =
             subjects.into_iter().zip(ranges).map(|((subject, new), here)| Filed { subject, here, new }).collect();
-        filed.sort_unstable_by_key(|filed| std::cmp::Reverse(filed.subject.id));
+        filed.sort_unstable_by_key(|filed| filed.subject.id);
         Ok(filed)
     }
 

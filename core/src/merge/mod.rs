@@ -18,7 +18,7 @@ mod subject;
 mod times;
 
 pub use ahead::{Openers, ReadRun, Room};
-pub use backlog::{Backlog, Filed};
+pub use backlog::{Arranged, Backlog, Filed};
 pub use document::{DocumentError, DocumentValue, document, document_at, document_values};
 pub use intake::{Intake, operations_in};
 pub use judge::{Judged, Keyring, judge};

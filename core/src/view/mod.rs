@@ -17,5 +17,8 @@ mod search;
 pub use digest::{CompartmentDigest, digest};
 pub use missing::{MissingRow, missing_rows};
 pub use patients::{PatientRow, name_text, patient_row};
-pub use posting::{FindingRow, SCHEMA, StockRow, TABLES, finding_rows, imported, post, resolution_of, stock_rows};
+pub use posting::{
+    FindingRow, Interrupted, SCHEMA, StockRow, TABLES, finding_rows, imported, post, post_beside, resolution_of,
+    stock_rows,
+};
 pub use search::{bearers_of_value, holders, patient_subject, patients_between, search};

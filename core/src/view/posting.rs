@@ -1,15 +1,16 @@
 //! Posting: makes the rows of marked subjects anew.
 
 use super::making::{Holds, OnHand, Resolution, Shown};
-use super::press::{Job, Press, Pressed, Source};
+use super::press::{Ahead, Job, Press, Pressed, Source, press};
 use super::search::{self, Words};
 use super::{missing, patients};
 use crate::id::{FindingId, ImportId};
 use crate::merge::{
-    Backlog, Logs, OpRow, Sheets, Subject, Times, each_unposted, operation_at, operations_of, unposted_filings,
+    Arranged, Backlog, Filed, Logs, OpRow, Sheets, Subject, Times, each_unposted, operation_at, operations_of,
+    set_filings_posted, unposted_filings,
 };
 use crate::record::{Finding, FindingKind};
-use crate::store::{OpKey, RowKey, StoreError};
+use crate::store::{OpKey, RowKey, Store, StoreError};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,7 +46,7 @@ pub const TABLES: &[&str] = &["patient", "search", "identifier", "finding", "sto
 /// # Errors
 /// [`StoreError`] if it cannot be written; the caller undoes the transaction and drops the backlog.
 pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
-    let mut posting = Posting { tx, logs, times: BTreeMap::new(), words: Words::default(), findings: Vec::new() };
+    let mut posting = Posting::new(tx, logs);
     let mut posted = posting.backlog(backlog, most)?;
     if posted == 0 {
         posted = posting.filings(backlog, most)?;
@@ -53,10 +54,92 @@ pub fn post(tx: &Connection, logs: &Logs, backlog: &mut Backlog, most: usize) ->
     if posted == 0 {
         posted = posting.marked(backlog, most / 4 + 1)?;
     }
-    posting.words.write(tx)?;
-    posting.findings.sort_unstable_by_key(|(_, finding)| finding.id);
-    posting.findings.iter().try_for_each(|(subject, finding)| put_finding(tx, *subject, 0, finding))?;
+    posting.finish()?;
     Ok(posted)
+}
+
+/// Why a backlog was not posted to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Interrupted {
+    /// Another process has written: what the backlog says of the file may not be so any more.
+    #[error("another process has written")]
+    Elsewhere,
+    /// The file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Files and posts a backlog that holds enough for a filing of its own, in transactions of its own: the views of new
+/// subjects are made by a second thread, on a core of its own or while the disk is waited for. The file is the same as
+/// after [`post`]. Leaves the backlog as it is where something that was filed before is to be posted with it.
+///
+/// # Errors
+/// [`Interrupted`]; then the backlog is to be dropped. What it held is posted from the file: entries beyond the places
+/// that are posted, and filings that are not.
+pub fn post_beside(store: &mut Store, logs: &Logs, backlog: &mut Backlog, most: usize) -> Result<(), Interrupted> {
+    let arranged = undisturbed(store, |tx| {
+        if !backlog.is_much() || unposted_filings(tx)? > 0 {
+            return Ok(None);
+        }
+        let arranged = backlog.arrange(tx)?;
+        if !arranged.is_loose() {
+            return Ok(Some((jobs(tx, &arranged)?, arranged)));
+        }
+        // Most of it was posted before; the rest is little, and filed and posted in one go.
+        backlog.write_sheets(tx, &arranged)?;
+        backlog.post_in_rounds(arranged);
+        post(tx, logs, backlog, most)?;
+        Ok(None)
+    })?;
+    let Some((jobs, arranged)) = arranged else { return Ok(()) };
+    std::thread::scope(|scope| {
+        let backlog = &*backlog;
+        let mut ahead = Ahead::start(scope, logs, backlog, jobs);
+        undisturbed(store, |tx| Ok(backlog.write_sheets(tx, &arranged)?))?;
+        let mut left = arranged.subjects.into_iter().peekable();
+        while left.peek().is_some() {
+            undisturbed(store, |tx| {
+                let mut posting = Posting::new(tx, logs);
+                let (mut operations, mut last) = (0, 0);
+                while operations < most
+                    && let Some(filed) = left.next()
+                {
+                    operations += filed.here.len();
+                    last = filed.subject.id;
+                    let pressed = if filed.new { ahead.next()? } else { posting.press_filed(filed, backlog)? };
+                    posting.write(pressed)?;
+                }
+                posting.finish()?;
+                Ok(set_filings_posted(tx, left.peek().is_some().then_some(last))?)
+            })?;
+        }
+        Ok::<(), Interrupted>(())
+    })?;
+    backlog.empty();
+    Ok(())
+}
+
+/// The views to be made of new subjects, from memory.
+fn jobs(tx: &Connection, arranged: &Arranged) -> Result<Vec<Job>, StoreError> {
+    let mut times: BTreeMap<i64, Times> = BTreeMap::new();
+    let mut jobs = Vec::with_capacity(arranged.subjects.len());
+    for Filed { subject, here, new } in arranged.subjects.iter().filter(|filed| filed.new) {
+        let of = subject.compartment;
+        if !times.contains_key(&of) {
+            times.insert(of, Times::load(tx, of)?);
+        }
+        let times = times.get(&of).copied().unwrap_or_default();
+        jobs.push(Job { subject: subject.clone(), source: Source::Held(here.clone()), times, new: *new });
+    }
+    Ok(jobs)
+}
+
+/// Runs `work` in one transaction, unless another process has written since this one last did.
+fn undisturbed<T>(
+    store: &mut Store,
+    work: impl FnOnce(&Connection) -> Result<T, Interrupted>,
+) -> Result<T, Interrupted> {
+    store.write_fresh(|tx, _, changed| if changed { Err(Interrupted::Elsewhere) } else { work(tx) })
 }
 
 /// About how many bytes an operation takes in its sheet.
@@ -72,7 +155,24 @@ struct Posting<'a> {
     findings: Vec<(i64, Finding)>,
 }
 
-impl Posting<'_> {
+impl<'a> Posting<'a> {
+    fn new(tx: &'a Connection, logs: &'a Logs) -> Self {
+        Self { tx, logs, times: BTreeMap::new(), words: Words::default(), findings: Vec::new() }
+    }
+
+    /// Writes what many subjects share.
+    fn finish(mut self) -> Result<(), StoreError> {
+        self.words.write(self.tx)?;
+        self.findings.sort_unstable_by_key(|(_, finding)| finding.id);
+        self.findings.iter().try_for_each(|(subject, finding)| put_finding(self.tx, *subject, 0, finding))
+    }
+
+    /// Makes the views of a subject that had operations before those that were just filed.
+    fn press_filed(&mut self, Filed { subject, new, .. }: Filed, backlog: &Backlog) -> Result<Pressed, StoreError> {
+        let (source, times) = (self.sheets_of(subject.id)?, self.times_of(subject.compartment)?);
+        press(Job { subject, source, times, new }, self.logs, backlog)
+    }
+
     /// Files what waits in a backlog, and posts subjects of it: new ones from memory.
     fn backlog(&mut self, backlog: &mut Backlog, most: usize) -> Result<usize, StoreError> {
         if backlog.is_empty() {

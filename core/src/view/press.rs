@@ -14,6 +14,8 @@ use std::thread::Scope;
 const BATCH: usize = 64;
 /// Batches under way at most.
 const UNDER_WAY_MAX: usize = 4;
+/// Batches that wait to be written at most while the disk is waited for: some MiB.
+const AHEAD_MAX: usize = 64;
 /// Operations below which a second thread costs more than it gains.
 const OPERATIONS_MIN: usize = 2_048;
 
@@ -121,7 +123,43 @@ impl Second {
     }
 }
 
-fn press(job: Job, logs: &Logs, backlog: &Backlog) -> Result<Pressed, StoreError> {
+/// Makes views ahead of their writing, in the order in which their subjects were given, on a thread of its own.
+pub(super) struct Ahead {
+    pressed: Receiver<Batch>,
+    ready: std::vec::IntoIter<Result<Pressed, StoreError>>,
+}
+
+impl Ahead {
+    /// Begins with subjects whose operations are in the backlog; the thread ends with the scope, or when this is dropped.
+    pub fn start<'s>(scope: &'s Scope<'s, '_>, logs: &'s Logs, backlog: &'s Backlog, jobs: Vec<Job>) -> Self {
+        let (done, pressed) = sync_channel::<Batch>(AHEAD_MAX);
+        scope.spawn(move || {
+            let mut jobs = jobs.into_iter();
+            loop {
+                let batch: Batch = jobs.by_ref().take(BATCH).map(|job| press(job, logs, backlog)).collect();
+                if batch.is_empty() || done.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pressed, ready: Vec::new().into_iter() }
+    }
+
+    /// The views of the next subject.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be made.
+    pub fn next(&mut self) -> Result<Pressed, StoreError> {
+        loop {
+            if let Some(pressed) = self.ready.next() {
+                return pressed;
+            }
+            self.ready = self.pressed.recv().map_err(|_| gone())?.into_iter();
+        }
+    }
+}
+
+pub(super) fn press(job: Job, logs: &Logs, backlog: &Backlog) -> Result<Pressed, StoreError> {
     let Job { subject, source, times, new } = job;
     let made = match source {
         Source::Held(range) => Made::of(&subject, backlog.operations(range), logs, &times),

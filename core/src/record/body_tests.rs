@@ -65,9 +65,9 @@ fn changed(body: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         let with = |middle: &[u8]| [before, middle, after].concat();
         let (major, short) = (byte & 0xe0, byte & 0x1f);
         // Heads in longer forms of the same value, of indefinite length, of other types; bytes that are no text.
-        let longer = [vec![major | 24, short], vec![major | 25, 0, short], vec![major | 26, 0, 0, 0, short]];
+        let longer = [vec![major | 0x18, short], vec![major | 0x19, 0, short], vec![major | 0x1a, 0, 0, 0, short]];
         let forms =
-            longer.into_iter().chain([vec![major | 31], vec![0xf9, 0, 0], vec![0xc0, *byte], vec![0xff], vec![]]);
+            longer.into_iter().chain([vec![major | 0x1f], vec![0xf9, 0, 0], vec![0xc0, *byte], vec![0xff], vec![]]);
         let near = [byte.wrapping_add(1), byte.wrapping_sub(1), byte ^ 0x20, byte ^ 0x80].map(|other| vec![other]);
         forms.chain(near).chain([vec![*byte, *byte], vec![*byte, 0]]).map(|middle| with(&middle)).collect::<Vec<_>>()
     })

@@ -162,7 +162,7 @@ impl Daybook {
                         None => more = false,
                     }
                 }
-                if ahead.under_way.len() > 1 || !more {
+                if ahead.is_far() || !more {
                     let Some((read, parcels)) = ahead.receive()? else { continue };
                     self.take_read(read, &parcels, &mut sum, &mut ahead)?;
                     progress(sum.looked_at());
@@ -247,14 +247,19 @@ enum Told {
 struct ReadAhead {
     to: SyncSender<Told>,
     from: Receiver<Vec<Read>>,
-    /// Keys that came with each batch under way.
-    under_way: VecDeque<Vec<ParcelGroup>>,
+    /// Bytes of each batch under way, and keys that came with it.
+    under_way: VecDeque<(usize, Vec<ParcelGroup>)>,
 }
+
+/// Batches under way at most: one more is read, one waits to be taken and one to be read while the disk is waited for.
+const UNDER_WAY_MAX: usize = 4;
+/// Bytes of batches under way above which two are enough: their entries are long, and so is reading one.
+const UNDER_WAY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl ReadAhead {
     fn start<'s>(scope: &'s Scope<'s, '_>, openers: Openers) -> Self {
-        let (to, told) = sync_channel(4);
-        let (done, from) = sync_channel(2);
+        let (to, told) = sync_channel(2 * UNDER_WAY_MAX);
+        let (done, from) = sync_channel(1);
         scope.spawn(move || {
             let (mut openers, mut room) = (Box::new(openers), Room::default());
             for told in told {
@@ -275,8 +280,14 @@ impl ReadAhead {
 
     fn put(&mut self, batch: RunBatch) -> Result<(), Error> {
         self.to.send(Told::Batch(batch.runs)).map_err(|_| gone())?;
-        self.under_way.push_back(batch.parcels);
+        self.under_way.push_back((batch.bytes, batch.parcels));
         Ok(())
+    }
+
+    /// Whether as much is under way as may be.
+    fn is_far(&self) -> bool {
+        let bytes: usize = self.under_way.iter().map(|(bytes, _)| bytes).sum();
+        self.under_way.len() >= if bytes < UNDER_WAY_BYTES_MAX { UNDER_WAY_MAX } else { 2 }
     }
 
     fn tell(&self, openers: Openers) -> Result<(), Error> {
@@ -285,7 +296,7 @@ impl ReadAhead {
 
     /// The next batch, if one is under way.
     fn receive(&mut self) -> Result<Option<ReadBatch>, Error> {
-        let Some(parcels) = self.under_way.pop_front() else { return Ok(None) };
+        let Some((_, parcels)) = self.under_way.pop_front() else { return Ok(None) };
         let read = self.from.recv().map_err(|_| gone())?;
         Ok(Some((read, parcels)))
     }

@@ -83,7 +83,7 @@ pub fn post_beside(store: &mut Store, logs: &Logs, backlog: &mut Backlog, most: 
         }
         let arranged = backlog.arrange(tx)?;
         if !arranged.is_loose() {
-            return Ok(Some((jobs(tx, &arranged)?, arranged)));
+            return Ok(Some((jobs(&mut Posting::new(tx, logs), &arranged)?, arranged)));
         }
         // Most of it was posted before; the rest is little, and filed and posted in one go.
         backlog.write_sheets(tx, &arranged)?;
@@ -120,18 +120,14 @@ pub fn post_beside(store: &mut Store, logs: &Logs, backlog: &mut Backlog, most: 
 }
 
 /// The views to be made of new subjects, from memory.
-fn jobs(tx: &Connection, arranged: &Arranged) -> Result<Vec<Job>, StoreError> {
-    let mut times: BTreeMap<i64, Times> = BTreeMap::new();
-    let mut jobs = Vec::with_capacity(arranged.subjects.len());
-    for Filed { subject, here, new } in arranged.subjects.iter().filter(|filed| filed.new) {
-        let of = subject.compartment;
-        if !times.contains_key(&of) {
-            times.insert(of, Times::load(tx, of)?);
-        }
-        let times = times.get(&of).copied().unwrap_or_default();
-        jobs.push(Job { subject: subject.clone(), source: Source::Held(here.clone()), times, new: *new });
-    }
-    Ok(jobs)
+fn jobs(posting: &mut Posting<'_>, arranged: &Arranged) -> Result<Vec<Job>, StoreError> {
+    let new = arranged.subjects.iter().filter(|filed| filed.new);
+    new.map(|Filed { subject, here, new }| {
+        let (subject, source, times) =
+            (subject.clone(), Source::Held(here.clone()), posting.times_of(subject.compartment)?);
+        Ok(Job { subject, source, times, new: *new })
+    })
+    .collect()
 }
 
 /// Runs `work` in one transaction, unless another process has written since this one last did.

@@ -7,15 +7,16 @@ use super::making::Made;
 use crate::merge::{Backlog, Logs, Sheets, Subject, Times};
 use crate::store::StoreError;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 
 /// Subjects that pass to the other thread together.
 const BATCH: usize = 64;
 /// Batches under way at most.
 const UNDER_WAY_MAX: usize = 4;
-/// Batches that wait to be written at most while the disk is waited for: some MiB.
-const AHEAD_MAX: usize = 64;
+/// Subjects and findings that wait to be written at most while the disk is waited for: some 10 MiB.
+const PILE_MAX: usize = 16 * 1_024;
 /// Operations below which a second thread costs more than it gains.
 const OPERATIONS_MIN: usize = 2_048;
 
@@ -127,22 +128,25 @@ impl Second {
 pub(super) struct Ahead {
     pressed: Receiver<Batch>,
     ready: std::vec::IntoIter<Result<Pressed, StoreError>>,
+    pile: Arc<Pile>,
 }
 
 impl Ahead {
     /// Begins with subjects whose operations are in the backlog; the thread ends with the scope, or when this is dropped.
     pub fn start<'s>(scope: &'s Scope<'s, '_>, logs: &'s Logs, backlog: &'s Backlog, jobs: Vec<Job>) -> Self {
-        let (done, pressed) = sync_channel::<Batch>(AHEAD_MAX);
+        let (done, pressed) = channel::<Batch>();
+        let pile = Arc::new(Pile::default());
+        let on_pile = Arc::clone(&pile);
         scope.spawn(move || {
             let mut jobs = jobs.into_iter();
             loop {
                 let batch: Batch = jobs.by_ref().take(BATCH).map(|job| press(job, logs, backlog)).collect();
-                if batch.is_empty() || done.send(batch).is_err() {
+                if batch.is_empty() || on_pile.wait_for_room(&batch).is_none() || done.send(batch).is_err() {
                     return;
                 }
             }
         });
-        Self { pressed, ready: Vec::new().into_iter() }
+        Self { pressed, ready: Vec::new().into_iter(), pile }
     }
 
     /// The views of the next subject.
@@ -154,9 +158,74 @@ impl Ahead {
             if let Some(pressed) = self.ready.next() {
                 return pressed;
             }
-            self.ready = self.pressed.recv().map_err(|_| gone())?.into_iter();
+            let batch = self.pressed.recv().map_err(|_| gone())?;
+            self.pile.take_off(&batch);
+            self.ready = batch.into_iter();
         }
     }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.pile.close();
+    }
+}
+
+/// What was made and is not written: bounded in subjects and findings together, of which each takes some hundred bytes.
+#[derive(Default)]
+struct Pile {
+    height: Mutex<Height>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy)]
+enum Height {
+    Open(usize),
+    /// Nobody takes from it any more.
+    Closed,
+}
+
+impl Default for Height {
+    fn default() -> Self {
+        Self::Open(0)
+    }
+}
+
+impl Pile {
+    fn height(&self) -> MutexGuard<'_, Height> {
+        self.height.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until a batch has room, or the pile is empty; none if it is closed.
+    fn wait_for_room(&self, batch: &Batch) -> Option<()> {
+        let weight = weight(batch);
+        let full = |height: &mut Height| match height {
+            Height::Open(height) => *height > 0 && *height + weight > PILE_MAX,
+            Height::Closed => false,
+        };
+        let mut height = self.changed.wait_while(self.height(), full).unwrap_or_else(PoisonError::into_inner);
+        match &mut *height {
+            Height::Open(height) => *height += weight,
+            Height::Closed => return None,
+        }
+        Some(())
+    }
+
+    fn take_off(&self, batch: &Batch) {
+        if let Height::Open(height) = &mut *self.height() {
+            *height = height.saturating_sub(weight(batch));
+        }
+        self.changed.notify_one();
+    }
+
+    fn close(&self) {
+        *self.height() = Height::Closed;
+        self.changed.notify_one();
+    }
+}
+
+fn weight(batch: &Batch) -> usize {
+    batch.iter().flatten().map(|pressed| 1 + pressed.made.findings.len()).sum()
 }
 
 pub(super) fn press(job: Job, logs: &Logs, backlog: &Backlog) -> Result<Pressed, StoreError> {

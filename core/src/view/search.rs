@@ -16,13 +16,16 @@ const WORDS_MAX: usize = 256;
 /// The search words of some texts: folded, each once, in rising order, with a space between.
 pub(super) fn tokens<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let folded: Vec<String> = texts.map(fold_text).collect();
-    let mut all: BTreeSet<&str> = BTreeSet::new();
+    let mut all: Vec<&str> = Vec::new();
     for word in folded.iter().flat_map(|text| words(text)) {
-        if all.len() < WORDS_MAX {
-            all.insert(word.char_indices().nth(64).map_or(word, |(end, _)| word.get(..end).unwrap_or(word)));
+        let word = word.char_indices().nth(64).map_or(word, |(end, _)| word.get(..end).unwrap_or(word));
+        if let Err(place) = all.binary_search(&word)
+            && all.len() < WORDS_MAX
+        {
+            all.insert(place, word);
         }
     }
-    all.into_iter().collect::<Vec<_>>().join(" ")
+    all.join(" ")
 }
 
 /// Words of many subjects that come and go, written in the order in which the table keeps them.

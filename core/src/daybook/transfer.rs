@@ -194,6 +194,12 @@ impl Daybook {
 
     /// As [`Daybook::take_runs`], of runs that were read ahead.
     pub(super) fn take_read_runs(&mut self, runs: &[ReadRun]) -> Result<IngestReport, Error> {
+        let bytes = runs.iter().map(|read| read.checked().bytes().len()).sum();
+        if !self.state.backlog.has_room_for(bytes) {
+            // Filed in the middle of a transaction, pages that left the cache would be written again by what follows, and
+            // the whole filing be read and summed once more.
+            self.write(|writer| Ok(writer.state.backlog.file_all(writer.tx)?))?;
+        }
         self.take_in_one(DeviceId::ZERO, runs.len(), |writer, sum| {
             for read in runs {
                 match read.checked().run() {

@@ -218,6 +218,12 @@ impl Backlog {
         self.filing.is_some() || self.bytes >= self.bytes_max || self.operations.len() >= BACKLOG_OPERATIONS_MAX
     }
 
+    /// Whether operations of so many bytes can come before it is full, or it holds none.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: usize) -> bool {
+        self.is_empty() || (self.filing.is_none() && self.bytes.saturating_add(bytes) < self.bytes_max)
+    }
+
     /// Takes note that an entry was judged, whatever came of it.
     pub(super) fn judged(&mut self, key: EntryKey) {
         let (_, last) = self.branches.entry((key.log(), key.branch())).or_insert((key.seq(), key.seq()));

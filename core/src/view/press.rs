@@ -15,7 +15,7 @@ use std::thread::Scope;
 const BATCH: usize = 64;
 /// Batches under way at most.
 const UNDER_WAY_MAX: usize = 4;
-/// Subjects and findings that wait to be written at most while the disk is waited for: some 10 MiB.
+/// Subjects, findings and missing references that wait to be written at most while the disk is waited for: some 10 MiB.
 const PILE_MAX: usize = 16 * 1_024;
 /// Operations below which a second thread costs more than it gains.
 const OPERATIONS_MIN: usize = 2_048;
@@ -171,7 +171,7 @@ impl Drop for Ahead {
     }
 }
 
-/// What was made and is not written: bounded in subjects and findings together, of which each takes some hundred bytes.
+/// What was made and is not written: bounded in subjects, findings and missing references together, of which each takes some hundred bytes.
 #[derive(Default)]
 struct Pile {
     height: Mutex<Height>,
@@ -225,7 +225,7 @@ impl Pile {
 }
 
 fn weight(batch: &Batch) -> usize {
-    batch.iter().flatten().map(|pressed| 1 + pressed.made.findings.len()).sum()
+    batch.iter().flatten().map(|pressed| 1 + pressed.made.findings.len() + pressed.made.missing.len()).sum()
 }
 
 pub(super) fn press(job: Job, logs: &Logs, backlog: &Backlog) -> Result<Pressed, StoreError> {

@@ -11,7 +11,7 @@ use super::types::Author;
 use super::view_tables;
 use crate::clock::{Hlc, Host, random};
 use crate::crypto::{DatabaseKey, DeviceSecret, KeyFile, Secret};
-use crate::id::{DeviceId, Incarnation, LogId};
+use crate::id::{CONTROL, DeviceId, Incarnation, KeyId, LogId};
 use crate::roster::{CompartmentKind, SignedFounding};
 use crate::store::{Gap, Rescue, Store};
 use crate::sync::Covered;
@@ -38,7 +38,8 @@ pub struct SalvageReport {
     pub unplaced: u64,
     /// Whether the keys of this device are lost: the book can be read and passed on, not written.
     pub keys_lost: bool,
-    /// Keys of compartments that are not here and that this device may have; peers have them.
+    /// Keys of compartments that are not here and that this device may have, or whose compartment is not known any
+    /// more, but entries under them were saved; peers have them.
     pub compartment_keys_lost: usize,
 }
 
@@ -139,7 +140,7 @@ impl Daybook {
         // Parcels that were kept may hold secrets that are lost.
         book.write(|writer| open_keys(writer.tx, writer.state))?;
         book.rebuild(&mut |_, _| {})?;
-        let compartment_keys_lost = lacking(book.store.read()?, &book.state, usize::MAX)?.len();
+        let compartment_keys_lost = book.keys_of_compartments_lost()?;
         let lost = book.lost(&rescue.gaps)?;
         // What was agreed with others, and beginnings that stood at an end which moved back, hold no more.
         book.write(|writer| {
@@ -160,6 +161,18 @@ impl Daybook {
             compartment_keys_lost,
         };
         Ok((book, report))
+    }
+
+    fn keys_of_compartments_lost(&self) -> Result<usize, Error> {
+        let connection = self.store.read()?;
+        let mut lost: BTreeSet<KeyId> = lacking(connection, &self.state, usize::MAX)?.into_iter().collect();
+        let known = self.state.ring.roster.compartments();
+        for (compartment, key) in Store::keys_named(connection)? {
+            if compartment != CONTROL && !known.contains_key(&compartment) && !self.state.ring.keys.contains_key(&key) {
+                lost.insert(key);
+            }
+        }
+        Ok(lost.len())
     }
 
     /// Who wrote what is lost, and who held it.

@@ -3,7 +3,7 @@
 use super::Found;
 use super::tables::{BranchRow, LogRow};
 use crate::crypto::{DevicePublic, DeviceSecret};
-use crate::id::{CONTROL, CompartmentId, EntryId, Incarnation, IncidentId, Lane, LogId};
+use crate::id::{CONTROL, CompartmentId, EntryId, Incarnation, IncidentId, KeyId, Lane, LogId};
 use crate::limits::{BRANCHES_PER_LOG_MAX, SEQ_MAX, SIGNED_EVERY};
 use crate::log::LogName;
 use crate::store::{EntryKey, Store, StoreError};
@@ -42,6 +42,22 @@ struct Named {
     number: i64,
     name: LogName,
     log: LogId,
+}
+
+impl Store {
+    /// The keys that entries of each compartment were sealed under. Reads all entries.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn keys_named(connection: &Connection) -> Result<Vec<(CompartmentId, KeyId)>, StoreError> {
+        let mut statement = connection.prepare(
+            "SELECT DISTINCT compartment.compartment, ground.key FROM entry
+             JOIN log ON log.id = entry.id >> 35 JOIN compartment ON compartment.id = log.compartment
+             JOIN ground ON ground.id = entry.ground",
+        )?;
+        let rows = statement.query_map([], |row| Ok((CompartmentId::new(row.get(0)?), KeyId::new(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 impl Found {

@@ -76,6 +76,9 @@ fn both_send_at_once_through_a_pipe_of_64_bytes() {
     add(&mut admin, 120, "Okoye");
     add(&mut newcomer, 120, "Haddad");
     let [called, caller] = run(64, (admin, newcomer));
+    // Both books are closed: a program may end now.
+    let log = |name: &str| folder.path().join(name).join("book.db-wal");
+    assert!(!log("a").exists() && !log("b").exists());
     same(folder.path(), ["a", "b"]);
     assert_eq!((called.reason, &caller.reason), (Reason::ClosedByPeer, &Reason::Closed));
     // The newcomer's 120 entries and the one that begins its incarnation.

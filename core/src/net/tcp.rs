@@ -290,7 +290,7 @@ impl Ending {
     }
 }
 
-/// Carries the session and gives its report.
+/// Carries the session and gives its report, once the book is closed.
 async fn report_of(
     carried: impl Future<Output = ()>,
     mut notices: UnboundedReceiver<Notice>,
@@ -311,6 +311,12 @@ async fn report_of(
             },
         }
     }
+    if let Some(clerk) = end.clerk.take() {
+        clerk.stop();
+    }
+    // A program that ends while the thread closes the book would take the cipher away from under it.
+    let closed = async { while notices.recv().await.is_some() {} };
+    let _ = tokio::time::timeout(STOP, closed).await;
     report.ok_or(Error::Bug("the book's thread ended").into())
 }
 

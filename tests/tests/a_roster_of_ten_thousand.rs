@@ -199,8 +199,10 @@ fn no_shape_costs_more_than_its_length() {
     for (what, shape) in shapes {
         let [(few, _), (many, memory)] = [2_500, 10_000].map(|n| {
             let (incident, chains) = shape(n);
-            let (time, memory, _) = incident.fold(&chains);
-            (time, memory)
+            // The quickest of three: what else the machine does is not the fold's.
+            let folds = [(); 3].map(|()| incident.fold(&chains));
+            let time = folds.iter().map(|(time, ..)| *time).min().unwrap();
+            (time, folds.iter().map(|(_, memory, _)| *memory).max().unwrap())
         });
         println!("{what}: {few:?} at 2,500, {many:?} and {} KiB at 10,000", memory / 1024);
         assert!(many < few * 10 + Duration::from_millis(20), "{what}: {few:?}, {many:?}");

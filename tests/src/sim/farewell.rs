@@ -70,7 +70,9 @@ impl World {
     /// Whoever is said to hold a whole log holds it, with all bodies. Says whether an honest device does for each.
     fn check_holders(&mut self, device: usize, safe: &SafeToLose) -> bool {
         let mut proven = true;
-        let written = self.all.devices[device].written.clone();
+        let mut written = self.all.devices[device].written.clone();
+        // Of what an old copy put in its place does not know, the book says nothing.
+        written.retain(|place| self.all.devices[device].holds(place));
         for (log, _) in &safe.own {
             let mut by_honest = false;
             for by in log.by.iter().filter(|by| by.entries == log.entries) {

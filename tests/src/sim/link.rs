@@ -78,8 +78,10 @@ pub(super) struct Link {
     pub stays: u32,
     /// Bytes that each end sent.
     pub sent: [u64; 2],
-    /// Whether each end said that both hold the same.
-    pub in_sync: [bool; 2],
+    /// Whether each end said that both hold the same, or that what a former member brings was handed over.
+    pub agreed: [bool; 2],
+    /// Whether each end said that, or that neither can bring what the other lacks: then nothing more is to come.
+    settled: [bool; 2],
     /// Whether something befell an end that explains any ending: its program or its disk was lost, or its holder's
     /// grant was ended.
     pub troubled: bool,
@@ -123,7 +125,8 @@ impl Link {
             fault,
             stays,
             sent: [0; 2],
-            in_sync: [false; 2],
+            agreed: [false; 2],
+            settled: [false; 2],
             troubled: false,
             roughed: None,
             complaints: Vec::new(),
@@ -264,8 +267,12 @@ impl Link {
                         });
                     }
                 }
-                Event::InSync => self.in_sync[end] = true,
-                Event::Differs | Event::Declined { .. } => self.complaints.push(format!("{event:?}")),
+                Event::InSync | Event::HandedOver => (self.agreed[end], self.settled[end]) = (true, true),
+                Event::Differs => {
+                    self.settled[end] = true;
+                    self.complaints.push(format!("{event:?}"));
+                }
+                Event::Declined { .. } => self.complaints.push(format!("{event:?}")),
                 Event::Ended(reason) => self.hear_end(end, &reason),
                 _ => {}
             }
@@ -287,7 +294,7 @@ impl Link {
     /// once all that was sent has arrived. Who agrees stays until it is quiet: bodies and keys come after that.
     fn part(&mut self, all: &mut Everybody, now_ms: u64, moved: bool) {
         let live = |end: &Option<Session>| end.as_ref().is_some_and(Session::is_live);
-        if !self.closing && self.ends.iter().all(live) && self.in_sync == [true; 2] {
+        if !self.closing && self.ends.iter().all(live) && self.settled == [true; 2] {
             if self.stays == 0 && !moved {
                 self.closing = true;
                 self.lend(0, all, |session, book| session.close(now_ms, book));

@@ -335,7 +335,7 @@ impl World {
             Fault::Silent { .. } => self.add("silences", 1),
             Fault::Rough { .. } if link.roughed.is_some() => self.add(link.roughed.map_or("", Rough::word), 1),
             Fault::Cut(_) | Fault::None | Fault::Rough { .. } => {
-                hold(link.in_sync == [true; 2], Invariant::HonestPeersAgree, || {
+                hold(link.agreed == [true; 2], Invariant::HonestPeersAgree, || {
                     format!("{:?} parted and did not agree", link.between)
                 });
             }

@@ -1,5 +1,5 @@
-//! Worlds that try to break the book, always the same ones: of two hundred, some are still seen to break. More of them, one
-//! again, and bugs planted on purpose: `cargo run --release -p daybook-tests -- sim`. `DAYBOOK_SEED=7` runs one alone.
+//! Worlds that try to break the book, always the same ones. More of them, one again, and bugs planted on purpose:
+//! `cargo run --release -p daybook-tests -- sim`. `DAYBOOK_SEED=7` runs one alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use daybook_tests::memory::{Counting, Watch};
